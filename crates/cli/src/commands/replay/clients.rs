@@ -1,0 +1,136 @@
+//! Producers and readers at one instant.
+
+use super::servers::views;
+use super::{Page, or_dash, words};
+use crate::text::{Align, Rows, grouped};
+use acklab_machines::client::ConnectionState;
+use acklab_machines::producer::{BatchView, ProducerView};
+use acklab_machines::reader::ReaderView;
+use acklab_runtime::view::MachineView;
+use acklab_vocab::ids::BrokerId;
+
+/// Every producer: its id, its buffer, its connections.
+pub fn producers(page: &Page<'_>) -> String {
+    let mut rows = Rows::with_header(&[
+        ("process", Align::Left),
+        ("state", Align::Left),
+        ("producer id", Align::Left),
+        ("blocked", Align::Right),
+        ("buffer free", Align::Right),
+        ("connections (requests in flight)", Align::Left),
+    ]);
+    for (process, producer) in views(page, producer_of) {
+        let blocked = match producer.blocked_since {
+            Some(since) => format!("{} since {since}", grouped(producer.blocked as u64)),
+            None => grouped(producer.blocked as u64),
+        };
+        rows.add([
+            process.name.clone(),
+            page.process_state(process.state),
+            or_dash(producer.producer_id.map(|(id, epoch)| format!("{id}, epoch {epoch}"))),
+            blocked,
+            format!("{} B", grouped(producer.buffer_available)),
+            connections(&producer.connections),
+        ]);
+    }
+    rows.render(page.width)
+}
+
+/// What every producer holds for every partition.
+pub fn queues(page: &Page<'_>) -> String {
+    let mut rows = Rows::with_header(&[
+        ("process", Align::Left),
+        ("partition", Align::Left),
+        ("leader", Align::Right),
+        ("epoch", Align::Right),
+        ("queued", Align::Left),
+        ("in flight", Align::Left),
+    ]);
+    for (process, producer) in views(page, producer_of) {
+        for queue in &producer.queues {
+            let muted = if queue.muted { ", muted" } else { "" };
+            rows.add([
+                process.name.clone(),
+                page.partition_name(queue.partition),
+                or_dash(queue.leader),
+                or_dash(queue.leader_epoch),
+                batches(&queue.queued),
+                format!("{}{muted}", batches(&queue.in_flight)),
+            ]);
+        }
+    }
+    rows.render(page.width)
+}
+
+/// Every reader's positions.
+pub fn readers(page: &Page<'_>) -> String {
+    let mut rows = Rows::with_header(&[
+        ("process", Align::Left),
+        ("state", Align::Left),
+        ("partition", Align::Left),
+        ("is", Align::Left),
+        ("position", Align::Right),
+        ("HW", Align::Right),
+        ("leader", Align::Right),
+        ("epoch", Align::Right),
+    ]);
+    for (process, reader) in views(page, reader_of) {
+        for partition in &reader.partitions {
+            rows.add([
+                process.name.clone(),
+                page.process_state(process.state),
+                page.partition_name(partition.partition),
+                words(&partition.state),
+                or_dash(partition.position.map(|offset| grouped(offset.0))),
+                or_dash(partition.high_watermark.map(|offset| grouped(offset.0))),
+                or_dash(partition.leader),
+                or_dash(partition.leader_epoch),
+            ]);
+        }
+    }
+    rows.render(page.width)
+}
+
+fn connections(connections: &[(BrokerId, ConnectionState, usize)]) -> String {
+    let one = |(broker, state, in_flight): &(BrokerId, ConnectionState, usize)| {
+        format!("{broker} {} ({in_flight})", words(state))
+    };
+    let all: Vec<String> = connections.iter().map(one).collect();
+    if all.is_empty() { "–".to_owned() } else { all.join(", ") }
+}
+
+/// The records of the first few batches by their sequences, and how many there are.
+fn batches(batches: &[BatchView]) -> String {
+    let one = |batch: &BatchView| {
+        let again = match batch.sends {
+            0 | 1 => String::new(),
+            sends => format!(" ×{sends}"),
+        };
+        format!("#{} +{}{again}", grouped(u64::from(batch.first)), batch.count)
+    };
+    let shown: Vec<String> = batches.iter().take(BATCHES_SHOWN).map(one).collect();
+    match batches.len() {
+        0 => "–".to_owned(),
+        count if count > BATCHES_SHOWN => {
+            format!("{}, … {} batches", shown.join(", "), grouped(count as u64))
+        }
+        _ => shown.join(", "),
+    }
+}
+
+/// So many batches of a queue are shown one by one.
+const BATCHES_SHOWN: usize = 3;
+
+fn producer_of(machine: &MachineView) -> Option<&ProducerView> {
+    match machine {
+        MachineView::Producer(view) => Some(view),
+        MachineView::Broker(_) | MachineView::Controller(_) | MachineView::Reader(_) => None,
+    }
+}
+
+fn reader_of(machine: &MachineView) -> Option<&ReaderView> {
+    match machine {
+        MachineView::Reader(view) => Some(view),
+        MachineView::Broker(_) | MachineView::Controller(_) | MachineView::Producer(_) => None,
+    }
+}

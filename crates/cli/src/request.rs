@@ -1,0 +1,134 @@
+//! Arguments resolved: a scenario's variant with settings on top, and the words that ask for the same again.
+
+use crate::args::{ScenarioArgs, ScenariosArgs};
+use crate::failure::{self, Failure};
+use crate::source;
+use crate::text::quoted;
+use acklab_experiment::Case;
+use acklab_experiment::test::Plan;
+use acklab_scenario::ScenarioFile;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+/// One variant of one scenario, ready to run.
+#[derive(Debug)]
+pub struct Request {
+    /// What to run.
+    pub case: Case,
+    /// The arguments that select it, as a shell reads them.
+    selection: String,
+}
+
+impl Request {
+    /// Resolves the arguments. Warnings are shown.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the scenario, the settings or the faults.
+    pub fn resolve(args: &ScenarioArgs) -> Result<Request, Failure> {
+        let file = source::open(&args.scenario)?;
+        let resolved = file.resolve(&args.variant, &args.sets)?;
+        failure::show_diagnostics(&resolved.warnings);
+        let mut case = Case::from(resolved);
+        if let Some(path) = &args.faults {
+            replace_faults(&mut case, path)?;
+        }
+        Ok(Request { case, selection: selection(args) })
+    }
+
+    /// The command line that does something else with the same history.
+    pub fn command(&self, verb: &str, seed: u64, more: &str) -> String {
+        let space = if more.is_empty() { "" } else { " " };
+        let Request { case: _, selection } = self;
+        let (name, options) = selection.split_once('\n').unwrap_or((selection, ""));
+        format!("acklab {verb} {name} --seed {seed}{options}{space}{more}")
+    }
+}
+
+/// The scenario, a line break, and the options, each after a space.
+fn selection(args: &ScenarioArgs) -> String {
+    let mut words = format!("{}\n", quoted(&args.scenario));
+    let mut option = |name: &str, value: &str| {
+        words.push_str(&format!(" {name} {}", quoted(value)));
+    };
+    if args.variant != acklab_scenario::BASE {
+        option("--variant", &args.variant);
+    }
+    for set in &args.sets {
+        option("--set", &set.to_string());
+    }
+    if let Some(path) = &args.faults {
+        option("--faults", &path.display().to_string());
+    }
+    words
+}
+
+fn replace_faults(case: &mut Case, path: &Path) -> Result<(), Failure> {
+    let shown = path.display();
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(_) if path.is_dir() => {
+            return Err(Failure::input(format!("`{shown}` is a folder, not a file with faults")));
+        }
+        Err(error) => return Err(Failure::input(format!("`{shown}` cannot be read: {error}"))),
+    };
+    let list = without_field_name(&text);
+    let faults = ScenarioFile::parse_faults(&shown.to_string(), &list, &case.scenario)?;
+    Arc::make_mut(&mut case.scenario).faults = faults;
+    Ok(())
+}
+
+/// A schedule reads `faults: […],`, so that it can be pasted into a scenario. What is around the list is blanked out, and
+/// places in the text stay what they are.
+fn without_field_name(text: &str) -> String {
+    let code = |line: &str| !line.trim_start().starts_with("//");
+    let mut blanked = text.to_owned();
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        if code(line) && line.trim_start().starts_with(FAULTS) {
+            let at = start + line.len() - line.trim_start().len();
+            blanked.replace_range(at..at + FAULTS.len(), &" ".repeat(FAULTS.len()));
+        }
+        start += line.len();
+    }
+    let end = blanked.trim_end().len();
+    if blanked[..end].ends_with("],") {
+        blanked.replace_range(end - 1..end, " ");
+    }
+    blanked
+}
+
+/// What a schedule begins with.
+pub const FAULTS: &str = "faults:";
+
+/// All variants of the scenarios. Warnings are shown.
+///
+/// # Errors
+/// Everything that is wrong with any of them.
+pub fn plans(args: &ScenariosArgs) -> Result<Vec<Plan>, Failure> {
+    let files = source::open_all(&args.scenarios)?;
+    let mut plans = Vec::new();
+    let mut wrong = Vec::new();
+    for file in &files {
+        match Plan::new(file, args.variant.as_deref(), &args.sets) {
+            Ok(plan) => {
+                failure::show_diagnostics(plan.warnings());
+                plans.push(plan);
+            }
+            Err(found) => wrong.extend(found),
+        }
+    }
+    if wrong.is_empty() { Ok(plans) } else { Err(Failure::Scenario(wrong)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schedule_is_read_as_it_is_written_and_places_stay() {
+        assert_eq!(without_field_name("// faults: x\nfaults: [A],\n"), "// faults: x\n        [A] \n");
+        assert_eq!(without_field_name("[A]"), "[A]");
+        assert_eq!(without_field_name(""), "");
+    }
+}

@@ -1,0 +1,245 @@
+//! Numbers, durations, tables and commands as people read them.
+
+use acklab_vocab::time::{SimDuration, SimTime};
+use anstyle::Style;
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use std::fmt::Write;
+
+pub use acklab_verdict::names::grouped;
+
+/// How many columns to use: the terminal's if there is one, within 80 and 100.
+pub fn width() -> usize {
+    let terminal = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
+    terminal.map_or(WIDEST, |width| width.clamp(NARROWEST, WIDEST))
+}
+
+const NARROWEST: usize = 80;
+const WIDEST: usize = 100;
+
+/// Headings and what stands out.
+pub const BOLD: Style = Style::new().bold();
+/// What is less important.
+pub const DIM: Style = Style::new().dimmed();
+/// What held.
+pub const GOOD: Style =
+    Style::new().fg_color(Some(anstyle::Color::Ansi(anstyle::AnsiColor::Green)));
+/// What did not hold, and what records have suffered.
+pub const BAD: Style =
+    Style::new().bold().fg_color(Some(anstyle::Color::Ansi(anstyle::AnsiColor::Red)));
+
+/// A text in a style.
+pub fn styled(style: Style, text: &str) -> String {
+    format!("{style}{text}{style:#}")
+}
+
+/// `3 of 29,993 acked (0.010 %)`
+pub fn share(part: u64, whole: u64, of: &str) -> String {
+    format!("{} of {} {of} ({})", grouped(part), grouped(whole), percent(part, whole))
+}
+
+/// A share with three significant digits or so; nothing of nothing is 0 %.
+pub fn percent(part: u64, whole: u64) -> String {
+    if part == 0 || whole == 0 {
+        return "0 %".to_owned();
+    }
+    let thousandths = u128::from(part) * 100_000 / u128::from(whole);
+    let (units, rest) = (thousandths / 1_000, thousandths % 1_000);
+    match (units, rest) {
+        (0, 0) => "< 0.001 %".to_owned(),
+        (0, _) => format!("0.{rest:03} %"),
+        (1..10, _) => format!("{units}.{:02} %", rest / 10),
+        (_, _) => format!("{units}.{} %", rest / 100),
+    }
+}
+
+/// `45.2 s`
+pub fn seconds(at: SimTime) -> String {
+    let tenths = at.0.unsigned_abs() / 100_000_000;
+    let sign = if at.0 < 0 { "-" } else { "" };
+    format!("{sign}{}.{} s", grouped(tenths / 10), tenths % 10)
+}
+
+/// A time measured in microseconds, in the unit a person would choose, with three significant digits or so.
+pub fn micros(micros: u64) -> String {
+    let rounded = match micros {
+        0 => return "0 ms".to_owned(),
+        1..10_000 => micros,
+        10_000..1_000_000 => micros / 100 * 100,
+        _ => micros / 10_000 * 10_000,
+    };
+    SimDuration::from_micros(rounded).to_string()
+}
+
+/// A word as a shell reads it back.
+pub fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-+=:,./@%#".contains(c);
+    let safe_start = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
+    if word.starts_with(safe_start) && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// Where a column's text stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Align {
+    /// Words.
+    Left,
+    /// Numbers.
+    Right,
+}
+
+/// Rows of cells, aligned, without lines. Wide texts are wrapped so that the table fits.
+#[derive(Debug)]
+pub struct Rows {
+    align: Vec<Align>,
+    header: Option<Vec<String>>,
+    rows: Vec<Vec<String>>,
+    indent: usize,
+    tight: bool,
+}
+
+impl Rows {
+    /// A table with columns aligned like this.
+    pub fn new(align: &[Align]) -> Rows {
+        Rows { align: align.to_vec(), header: None, rows: Vec::new(), indent: 2, tight: false }
+    }
+
+    /// A table whose columns have headings.
+    pub fn with_header(columns: &[(&str, Align)]) -> Rows {
+        let align: Vec<Align> = columns.iter().map(|&(_, align)| align).collect();
+        let header = columns.iter().map(|&(name, _)| name.to_owned()).collect();
+        Rows { header: Some(header), ..Rows::new(&align) }
+    }
+
+    /// Stands further to the right.
+    pub fn indented(self, indent: usize) -> Rows {
+        Rows { indent, ..self }
+    }
+
+    /// Numbers stand close to the words that follow them.
+    pub fn tight(self) -> Rows {
+        Rows { tight: true, ..self }
+    }
+
+    /// Adds a row.
+    pub fn add<T: Into<String>>(&mut self, cells: impl IntoIterator<Item = T>) {
+        let cells: Vec<String> = cells.into_iter().map(Into::into).collect();
+        assert!(cells.len() <= self.align.len(), "a cell without a column");
+        self.rows.push(cells);
+    }
+
+    /// There are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The table, each line with a line break; nothing at all if there are no rows.
+    pub fn render(&self, width: usize) -> String {
+        if self.rows.is_empty() {
+            return String::new();
+        }
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING);
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+        table.set_width(u16::try_from(width - self.indent).unwrap_or(u16::MAX));
+        if let Some(header) = &self.header {
+            table.set_header(header.clone());
+        }
+        for row in &self.rows {
+            let mut row = row.clone();
+            row.resize(self.align.len(), String::new());
+            table.add_row(row);
+        }
+        for (column, align) in table.column_iter_mut().zip(&self.align) {
+            let (alignment, space) = match align {
+                Align::Left => (CellAlignment::Left, if self.tight { 4 } else { 2 }),
+                Align::Right => (CellAlignment::Right, if self.tight { 1 } else { 2 }),
+            };
+            column.set_padding((0, space));
+            column.set_cell_alignment(alignment);
+        }
+        let indent = " ".repeat(self.indent);
+        let mut text = String::new();
+        for (number, line) in table.lines().enumerate() {
+            let line = line.trim_end();
+            match (number, &self.header) {
+                (0, Some(_)) => writeln!(text, "{indent}{}", styled(DIM, line)),
+                (_, _) => writeln!(text, "{indent}{line}"),
+            }
+            .expect("text can always be written");
+        }
+        text
+    }
+}
+
+/// Breaks a text into lines of at most `width` characters, at spaces where there are any.
+pub fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().expect("there is a line");
+        if line.is_empty() {
+            line.push_str(word);
+        } else if line.chars().count() + 1 + word.chars().count() <= width {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_name_what_they_are_of() {
+        assert_eq!(share(3, 29_993, "acked"), "3 of 29,993 acked (0.010 %)");
+        assert_eq!(percent(1, 3), "33.3 %");
+        assert_eq!(percent(1, 80), "1.25 %");
+        assert_eq!(percent(1, 10_000_000), "< 0.001 %");
+        assert_eq!(percent(5, 5), "100.0 %");
+        assert_eq!(percent(0, 0), "0 %");
+    }
+
+    #[test]
+    fn durations_have_a_unit_and_few_digits() {
+        assert_eq!(micros(1_523), "1.523 ms");
+        assert_eq!(micros(45_678), "45.6 ms");
+        assert_eq!(micros(9_123_456), "9.12 s");
+        assert_eq!(micros(0), "0 ms");
+        assert_eq!(seconds(SimTime::from_millis(45_249)), "45.2 s");
+    }
+
+    #[test]
+    fn words_survive_a_shell() {
+        assert_eq!(quoted("shop#19873"), "shop#19873");
+        assert_eq!(quoted("acks=all"), "acks=all");
+        assert_eq!(quoted("my scenario.ron"), "'my scenario.ron'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+        assert_eq!(quoted(""), "''");
+        assert_eq!(quoted("#x"), "'#x'");
+    }
+
+    #[test]
+    fn tables_align_and_shrink() {
+        let mut rows = Rows::with_header(&[("count", Align::Right), ("cause", Align::Left)]);
+        rows.add(["3", "acked before replication, leader failed over"]);
+        rows.add(["12,000", "short"]);
+        let plain = |text: String| anstream::adapter::strip_str(&text).to_string();
+        assert_eq!(
+            plain(rows.render(80)),
+            "   count  cause\n       3  acked before replication, leader failed over\n  12,000  short\n"
+        );
+        assert!(plain(rows.render(30)).lines().all(|line| line.chars().count() <= 30));
+    }
+
+    #[test]
+    fn texts_wrap_at_spaces() {
+        assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrapped("extraordinarily", 7), ["extraordinarily"]);
+    }
+}

@@ -1,0 +1,249 @@
+//! Fetch, by followers and consumers.
+//!
+//! Mirrors `KafkaApis.handleFetchRequest`, `ReplicaManager.fetchMessages` and `readFromLog`, `Partition.fetchRecords`. A fetch
+//! first reads, with the high watermark and log end as they were, and only then tells the leader how far the follower is: the
+//! answer carries the high watermark of before, so a follower learns it one fetch late. Left out: consumers that fetch from
+//! followers (KIP-392), throttling.
+
+use super::fetch_session::ParkedFetch;
+use super::partition::FollowerFetch;
+use super::{Broker, BrokerCx};
+use acklab_vocab::api::{
+    EpochEndOffset, FetchRequest, FetchResponse, FetchingReplica, Isolation, PartitionFetch,
+    PartitionFetchResponse, Response,
+};
+use acklab_vocab::error::ErrorCode;
+use acklab_vocab::ids::{ConnectionId, CorrelationId, Offset};
+use acklab_vocab::rules::ProtocolRule;
+use acklab_vocab::time::SimDuration;
+use smallvec::SmallVec;
+
+/// What a fetch has read.
+#[derive(Debug, Default)]
+pub(super) struct Reads {
+    /// What is new for the sender.
+    answers: Vec<PartitionFetchResponse>,
+    /// Where each answer's partition stands in the request.
+    indexes: Vec<u32>,
+    bytes: u64,
+    /// An error, or a log that parts from the leader's: not worth waiting.
+    is_urgent: bool,
+}
+
+/// So much is worth an answer.
+pub(super) fn answers_at_once(bytes: u64, min_bytes: u32) -> bool {
+    bytes >= u64::from(min_bytes)
+}
+
+/// One partition, read.
+struct Read {
+    answer: PartitionFetchResponse,
+    slot: usize,
+    leader_end: Offset,
+}
+
+impl Broker {
+    pub(super) fn on_fetch(
+        &mut self,
+        cx: &mut BrokerCx<'_>,
+        connection: ConnectionId,
+        correlation: CorrelationId,
+        request: FetchRequest,
+    ) {
+        let session = self.fetch_sessions.open(connection, &request, &mut self.replicas);
+        let reads = self.read_from_log(cx, session, &request, request.replica);
+        let at_once = request.max_wait == SimDuration::ZERO
+            || request.partitions.is_empty()
+            || answers_at_once(reads.bytes, request.min_bytes)
+            || reads.is_urgent;
+        if at_once {
+            self.answer_fetch(cx, session, correlation, reads);
+        } else {
+            let deadline = cx.now() + request.max_wait;
+            self.park_fetch(cx, session, ParkedFetch { correlation, request, deadline });
+        }
+    }
+
+    /// The connection is gone.
+    pub(super) fn forget_fetch_session(&mut self, connection: ConnectionId) {
+        self.fetch_sessions.close(connection, &mut self.replicas);
+    }
+
+    /// Reads every partition of a fetch. `follower`: whose state to update, on the first reading only.
+    pub(super) fn read_from_log(
+        &mut self,
+        cx: &mut BrokerCx<'_>,
+        session: u32,
+        request: &FetchRequest,
+        follower: Option<FetchingReplica>,
+    ) -> Reads {
+        let mut reads = Reads::default();
+        let mut bytes_left = request.max_bytes;
+        for (index, fetch) in request.partitions.iter().enumerate() {
+            let answer =
+                self.fetch_records(cx, request, fetch, bytes_left, reads.bytes == 0, follower);
+            let answer = answer.unwrap_or_else(|error| self.fetch_error(fetch, error));
+            let bytes: u32 = answer.batches.iter().map(|batch| batch.size).sum();
+            bytes_left = bytes_left.saturating_sub(bytes);
+            reads.bytes += u64::from(bytes);
+            reads.is_urgent |= !answer.error.is_none() || answer.diverging_epoch.is_some();
+            if self.fetch_sessions.get(session).is_news(index, &answer) {
+                reads.answers.push(answer);
+                reads.indexes.push(index as u32);
+            }
+        }
+        reads
+    }
+
+    /// Reads one partition, then learns from it how far the follower is (`Partition.fetchRecords`).
+    fn fetch_records(
+        &mut self,
+        cx: &mut BrokerCx<'_>,
+        request: &FetchRequest,
+        fetch: &PartitionFetch,
+        bytes_left: u32,
+        min_one_batch: bool,
+        follower: Option<FetchingReplica>,
+    ) -> Result<PartitionFetchResponse, ErrorCode> {
+        let Read { answer, slot, leader_end } =
+            self.read_records(cx, request, fetch, bytes_left, min_one_batch)?;
+        if let Some(replica) = follower
+            && answer.diverging_epoch.is_none()
+        {
+            let fetch = FollowerFetch {
+                follower: replica.broker,
+                broker_epoch: replica.broker_epoch,
+                offset: fetch.fetch_offset,
+                leader_end,
+            };
+            self.update_follower(cx, slot, fetch)?;
+        }
+        Ok(answer)
+    }
+
+    fn read_records(
+        &self,
+        cx: &mut BrokerCx<'_>,
+        request: &FetchRequest,
+        fetch: &PartitionFetch,
+        bytes_left: u32,
+        min_one_batch: bool,
+    ) -> Result<Read, ErrorCode> {
+        let slot = self.led(fetch.partition, fetch.current_leader_epoch)?;
+        let partition = &self.replicas[slot];
+        if request.replica.is_some_and(|from| !partition.replicas.contains(&from.broker)) {
+            return Err(match fetch.current_leader_epoch {
+                Some(_) => ErrorCode::UnknownLeaderEpoch,
+                None => ErrorCode::NotLeaderOrFollower,
+            });
+        }
+        let log = &partition.log;
+        let (leader_end, high_watermark) = (log.end_offset(), log.high_watermark());
+        let mut answer = PartitionFetchResponse {
+            partition: fetch.partition,
+            error: ErrorCode::None,
+            high_watermark,
+            last_stable_offset: high_watermark,
+            log_start_offset: log.start_offset(),
+            diverging_epoch: None,
+            current_leader: None,
+            batches: SmallVec::new(),
+        };
+        if let Some(epoch) = fetch.last_fetched_epoch {
+            let own = log.end_offset_for(cx.disk(), epoch).ok_or(ErrorCode::OffsetOutOfRange)?;
+            if fetch.fetch_offset < log.start_offset() {
+                return Err(ErrorCode::OffsetOutOfRange);
+            }
+            if own.leader_epoch < epoch || own.end_offset < fetch.fetch_offset {
+                let EpochEndOffset { leader_epoch, end_offset } = own;
+                answer.diverging_epoch = Some(EpochEndOffset { leader_epoch, end_offset });
+                return Ok(Read { answer, slot, leader_end });
+            }
+        }
+        if fetch.fetch_offset < log.start_offset() || fetch.fetch_offset > leader_end {
+            return Err(ErrorCode::OffsetOutOfRange);
+        }
+        let below = match request.isolation {
+            Isolation::LogEnd => leader_end,
+            Isolation::HighWatermark | Isolation::LastStable => high_watermark,
+        };
+        if fetch.fetch_offset < below {
+            let max_bytes = fetch.max_bytes.min(bytes_left);
+            let disk = cx.disk();
+            answer.batches = log.read(disk, fetch.fetch_offset, below, max_bytes, min_one_batch);
+        }
+        Ok(Read { answer, slot, leader_end })
+    }
+
+    /// The follower is at `fetch.offset`: it may join the ISR, and the high watermark may move
+    /// (`Partition.updateFollowerFetchState`).
+    fn update_follower(
+        &mut self,
+        cx: &mut BrokerCx<'_>,
+        slot: usize,
+        fetch: FollowerFetch,
+    ) -> Result<(), ErrorCode> {
+        let changed = self.replicas[slot].record_follower_fetch(cx, &self.shared, fetch)?;
+        self.maybe_expand_isr(cx, slot, fetch.follower);
+        if changed && self.replicas[slot].maybe_increment_high_watermark(cx, &self.shared) {
+            self.complete_after_high_watermark(cx, slot);
+        }
+        Ok(())
+    }
+
+    fn fetch_error(&self, fetch: &PartitionFetch, error: ErrorCode) -> PartitionFetchResponse {
+        let log = self.hosted(fetch.partition).ok().map(|slot| &self.replicas[slot].log);
+        let is_stale =
+            matches!(error, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch);
+        let names_leader = is_stale && self.shared.has(ProtocolRule::LeaderInErrorResponse);
+        PartitionFetchResponse {
+            partition: fetch.partition,
+            error,
+            high_watermark: log.map_or(Offset(0), |log| log.high_watermark()),
+            last_stable_offset: log.map_or(Offset(0), |log| log.high_watermark()),
+            log_start_offset: log.map_or(Offset(0), |log| log.start_offset()),
+            diverging_epoch: None,
+            current_leader: if names_leader { self.current_leader(fetch.partition) } else { None },
+            batches: SmallVec::new(),
+        }
+    }
+
+    /// How much of a partition could be read now, up to what the fetch takes.
+    pub(super) fn bytes_readable(
+        &self,
+        cx: &mut BrokerCx<'_>,
+        isolation: Isolation,
+        fetch: &PartitionFetch,
+    ) -> u64 {
+        let Ok(slot) = self.led(fetch.partition, fetch.current_leader_epoch) else { return 0 };
+        let log = &self.replicas[slot].log;
+        let below = match isolation {
+            Isolation::LogEnd => log.end_offset(),
+            Isolation::HighWatermark | Isolation::LastStable => log.high_watermark(),
+        };
+        if fetch.fetch_offset >= below {
+            return 0;
+        }
+        let file = cx.disk().log(log.id());
+        let batches = file.batches()[file.position(fetch.fetch_offset)..].iter();
+        let readable = batches.take_while(|batch| batch.next_offset() <= below);
+        let bytes: u64 = readable.map(|batch| u64::from(batch.size)).sum();
+        bytes.min(u64::from(fetch.max_bytes))
+    }
+
+    /// Answers a fetch, and remembers what it was told.
+    pub(super) fn answer_fetch(
+        &mut self,
+        cx: &mut BrokerCx<'_>,
+        session: u32,
+        correlation: CorrelationId,
+        reads: Reads,
+    ) {
+        let session = self.fetch_sessions.get_mut(session);
+        for (index, answer) in reads.indexes.iter().zip(&reads.answers) {
+            session.tell(*index as usize, answer);
+        }
+        let response = Response::Fetch(FetchResponse { partitions: reads.answers });
+        cx.respond(session.connection, correlation, response);
+    }
+}

@@ -1,0 +1,87 @@
+//! Producer ids for idempotent producers.
+//!
+//! Mirrors `RPCProducerIdManager` (KIP-730): ids come in blocks from the controller; the next block is asked for when nine
+//! tenths of this one are used, and a request that finds none is told to come again. A producer that has an id and asks anew
+//! gets a new id: without a transactional id the broker keeps no state of it (`TransactionCoordinator.handleInitProducerId`).
+
+use super::controller_channel::ChannelPurpose;
+use super::{Broker, BrokerCx};
+use acklab_vocab::api::{
+    AllocateProducerIdsRequest, AllocateProducerIdsResponse, InitProducerIdResponse, Request,
+    Response,
+};
+use acklab_vocab::error::ErrorCode;
+use acklab_vocab::ids::{ConnectionId, CorrelationId, ProducerEpoch, ProducerId};
+
+/// Ids that this broker may hand out.
+#[derive(Debug, Default)]
+pub(super) struct ProducerIds {
+    current: Block,
+    next: Option<Block>,
+    in_flight: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Block {
+    first: u64,
+    count: u64,
+    used: u64,
+}
+
+impl ProducerIds {
+    fn take(&mut self) -> Option<ProducerId> {
+        if self.current.used == self.current.count {
+            self.current = self.next.take()?;
+        }
+        let id = ProducerId(self.current.first + self.current.used);
+        self.current.used += 1;
+        Some(id)
+    }
+
+    /// Nine tenths are used, and no other block is at hand or on its way.
+    fn wants_block(&self) -> bool {
+        let is_low = self.current.used * 10 >= self.current.count * 9;
+        is_low && self.next.is_none() && !self.in_flight
+    }
+}
+
+impl Broker {
+    pub(super) fn on_init_producer_id(
+        &mut self,
+        cx: &mut BrokerCx<'_>,
+        connection: ConnectionId,
+        correlation: CorrelationId,
+    ) {
+        let id = self.producer_ids.take();
+        let response = InitProducerIdResponse {
+            error: if id.is_some() {
+                ErrorCode::None
+            } else {
+                ErrorCode::CoordinatorLoadInProgress
+            },
+            producer_id: id.unwrap_or_default(),
+            producer_epoch: ProducerEpoch(0),
+        };
+        cx.respond(connection, correlation, Response::InitProducerId(response));
+        let Some(broker_epoch) = self.shared.broker_epoch else { return };
+        if self.producer_ids.wants_block() {
+            self.producer_ids.in_flight = true;
+            let request = AllocateProducerIdsRequest { broker: self.shared.id, broker_epoch };
+            let request = Request::AllocateProducerIds(request);
+            self.submit_to_controller(cx, ChannelPurpose::ProducerIds, request);
+        }
+    }
+
+    pub(super) fn on_producer_ids_allocated(&mut self, response: &AllocateProducerIdsResponse) {
+        self.producer_ids.in_flight = false;
+        if response.error.is_none() {
+            let block = Block { first: response.first.0, count: response.count.into(), used: 0 };
+            self.producer_ids.next = Some(block);
+        }
+    }
+
+    /// The controller could not be reached: the next request asks again.
+    pub(super) fn on_producer_ids_failed(&mut self) {
+        self.producer_ids.in_flight = false;
+    }
+}

@@ -1,0 +1,228 @@
+//! The partitions of a broker, and what it does when the cluster's view of one changes.
+//!
+//! Mirrors `ReplicaManager.applyDelta` with `applyLocalLeadersDelta` and `applyLocalFollowersDelta`. [`Broker::apply_partition_states`]
+//! does not know where the states came from: the metadata log, or one day a LeaderAndIsr request. Left out: deleted topics and
+//! reassigned replicas.
+
+use super::metadata_image::PartitionIndexMap;
+use super::partition::{Partition, Role};
+use super::{Broker, BrokerCx};
+use crate::broker::log::Log;
+use acklab_vocab::api::CurrentLeader;
+use acklab_vocab::error::ErrorCode;
+use acklab_vocab::ids::{BrokerId, LeaderEpoch, TopicPartition};
+use acklab_vocab::metadata_log::PartitionState;
+use acklab_vocab::trace::TraceEvent;
+
+/// Every partition that has a log on this broker.
+#[derive(Debug, Default)]
+pub(super) struct Replicas {
+    partitions: Vec<Partition>,
+    index: PartitionIndexMap,
+}
+
+impl Replicas {
+    /// Where `partition` is, whatever its role.
+    pub fn slot(&self, partition: TopicPartition) -> Option<usize> {
+        self.index.get(partition).map(|slot| slot as usize)
+    }
+
+    /// Every partition, in the order in which the broker came to it.
+    pub fn iter(&self) -> impl Iterator<Item = &Partition> + '_ {
+        self.partitions.iter()
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.partitions.len()
+    }
+
+    fn insert(&mut self, partition: Partition) -> usize {
+        let slot = self.partitions.len();
+        self.index.set(partition.id, slot as u32);
+        self.partitions.push(partition);
+        slot
+    }
+}
+
+impl std::ops::Index<usize> for Replicas {
+    type Output = Partition;
+
+    fn index(&self, slot: usize) -> &Partition {
+        &self.partitions[slot]
+    }
+}
+
+impl std::ops::IndexMut<usize> for Replicas {
+    fn index_mut(&mut self, slot: usize) -> &mut Partition {
+        &mut self.partitions[slot]
+    }
+}
+
+/// What a partition's new state makes of the broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NewRole {
+    Leader,
+    Follower,
+    /// It leads by the image, but has not yet registered: the controller is about to take the leadership away, and no client
+    /// reaches it before.
+    LeaderOfAnEarlierLife,
+    NotAReplica,
+}
+
+impl Broker {
+    /// Opens every log that is on the disk (`LogManager.loadLogs`).
+    pub(super) fn recover_logs(&mut self, cx: &mut BrokerCx<'_>, clean: bool) {
+        let found: Vec<TopicPartition> = cx.disk().logs().map(|(id, _)| id).collect();
+        for partition in found {
+            let slot = self.open_log(cx, partition);
+            let log = &self.replicas[slot].log;
+            let (log_end_offset, high_watermark) = (log.end_offset(), log.high_watermark());
+            cx.trace(|| TraceEvent::LogRecovered {
+                partition,
+                log_end_offset,
+                high_watermark,
+                clean,
+            });
+        }
+    }
+
+    fn open_log(&mut self, cx: &mut BrokerCx<'_>, partition: TopicPartition) -> usize {
+        let now = cx.now();
+        let (config, topic) = (&self.shared.config, self.shared.topic(partition));
+        let expiration = config.producer_id_expiration;
+        let log = Log::open(cx.disk(), partition, config.rules, topic, expiration, now);
+        self.replicas.insert(Partition::new(partition, log))
+    }
+
+    /// The partition, if the broker has a role in it; else what to answer (`ReplicaManager.getPartitionOrError`).
+    ///
+    /// # Errors
+    /// - NOT_LEADER_OR_FOLLOWER: others host it.
+    /// - UNKNOWN_TOPIC_OR_PARTITION: nobody does, as far as this broker knows.
+    pub(super) fn hosted(&self, partition: TopicPartition) -> Result<usize, ErrorCode> {
+        match self.replicas.slot(partition) {
+            Some(slot) if self.replicas[slot].is_hosted() => Ok(slot),
+            _ if self.shared.image.partition(partition).is_some() => {
+                Err(ErrorCode::NotLeaderOrFollower)
+            }
+            _ => Err(ErrorCode::UnknownTopicOrPartition),
+        }
+    }
+
+    /// The partition, if the broker leads it in the epoch that a request knows.
+    ///
+    /// # Errors
+    /// Those of [`Broker::hosted`], then those of [`Partition::check_leader`].
+    pub(super) fn led(
+        &self,
+        partition: TopicPartition,
+        epoch: Option<LeaderEpoch>,
+    ) -> Result<usize, ErrorCode> {
+        let slot = self.hosted(partition)?;
+        self.replicas[slot].check_leader(&self.shared, epoch)?;
+        Ok(slot)
+    }
+
+    /// The leader to name in an error (`KafkaApis.getCurrentLeader`, KIP-951).
+    pub(super) fn current_leader(&self, partition: TopicPartition) -> Option<CurrentLeader> {
+        let (leader, leader_epoch) = match self.hosted(partition) {
+            Ok(slot) => (self.replicas[slot].leader, self.replicas[slot].leader_epoch),
+            Err(_) => {
+                let state = self.shared.image.partition(partition)?;
+                (state.leader, state.leader_epoch)
+            }
+        };
+        Some(CurrentLeader { leader: leader?, leader_epoch })
+    }
+
+    /// Partitions changed: becomes their leader or follower. Those that it leads come first. `changed` is ascending.
+    pub(super) fn apply_partition_states(
+        &mut self,
+        cx: &mut BrokerCx<'_>,
+        changed: &[TopicPartition],
+    ) {
+        let mut following = Vec::new();
+        for &partition in changed {
+            let Some(state) = self.shared.image.partition(partition).cloned() else { continue };
+            match self.new_role(&state) {
+                NewRole::Leader => self.become_leader(cx, &state),
+                NewRole::Follower => following.push(state),
+                NewRole::LeaderOfAnEarlierLife | NewRole::NotAReplica => {}
+            }
+        }
+        let mut to_fetch = Vec::new();
+        for state in following {
+            to_fetch.extend(self.become_follower(cx, &state));
+        }
+        self.start_fetching(cx, to_fetch);
+        self.shut_down_idle_fetchers(cx);
+    }
+
+    fn new_role(&self, state: &PartitionState) -> NewRole {
+        let own = self.shared.id;
+        if state.leader == Some(own) {
+            let registered = self.lifecycle.incarnation_in(&self.shared.image, own);
+            if registered { NewRole::Leader } else { NewRole::LeaderOfAnEarlierLife }
+        } else if state.replicas.contains(&own) {
+            NewRole::Follower
+        } else {
+            NewRole::NotAReplica
+        }
+    }
+
+    fn become_leader(&mut self, cx: &mut BrokerCx<'_>, state: &PartitionState) {
+        let partition = state.partition;
+        self.stop_fetching(partition);
+        let slot =
+            self.replicas.slot(partition).unwrap_or_else(|| self.open_log(cx, partition));
+        if self.replicas[slot].make_leader(cx, &self.shared, state) {
+            self.complete_after_high_watermark(cx, slot);
+        }
+    }
+
+    /// Returns whom to fetch from, if that is to begin anew.
+    fn become_follower(
+        &mut self,
+        cx: &mut BrokerCx<'_>,
+        state: &PartitionState,
+    ) -> Option<StartFetching> {
+        let partition = state.partition;
+        let slot =
+            self.replicas.slot(partition).unwrap_or_else(|| self.open_log(cx, partition));
+        let replica = &mut self.replicas[slot];
+        // Only a new leader epoch concerns a follower (`TopicDelta.localChanges`).
+        if replica.is_hosted() && state.leader_epoch <= replica.leader_epoch {
+            return None;
+        }
+        let leader_before = replica.leader.filter(|_| replica.is_hosted());
+        let was_leader = matches!(replica.role, Role::Leader(_));
+        if !replica.make_follower(cx, state) {
+            return None;
+        }
+        if was_leader {
+            self.complete_after_stepping_down(cx, slot);
+        }
+        self.stop_fetching(partition);
+        let shutting_down = self.lifecycle.is_shutting_down();
+        let leader = state.leader?;
+        if shutting_down && !state.isr.contains(&self.shared.id) {
+            return None;
+        }
+        let is_new_leader = leader_before != Some(leader);
+        Some(StartFetching { partition, slot, leader, is_new_leader })
+    }
+}
+
+/// A partition whose fetches begin anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct StartFetching {
+    /// Which.
+    pub partition: TopicPartition,
+    /// Where it is among the replicas.
+    pub slot: usize,
+    /// Whom to fetch from.
+    pub leader: BrokerId,
+    /// The broker followed another one before, or led.
+    pub is_new_leader: bool,
+}

@@ -1,0 +1,6 @@
+//! One broker against a scripted world: every test compares what it asked for, and what it stated, with `==`.
+
+mod following;
+mod leading;
+mod life;
+mod rig;

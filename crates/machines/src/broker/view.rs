@@ -1,0 +1,150 @@
+//! What `acklab replay` shows of a broker.
+
+use super::Broker;
+use super::lifecycle::BrokerState;
+use super::partition::{Partition, Role};
+use crate::disk::Disk;
+use acklab_vocab::ids::{
+    BrokerEpoch, BrokerId, BrokerList, ControllerId, LeaderEpoch, MetadataOffset, Offset,
+    PartitionEpoch, TopicPartition,
+};
+use acklab_vocab::time::SimTime;
+
+/// A broker at an instant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokerView {
+    /// Who.
+    pub id: BrokerId,
+    /// Where it is in its life.
+    pub state: BrokerState,
+    /// Its epoch, once registered.
+    pub broker_epoch: Option<BrokerEpoch>,
+    /// It knows itself fenced.
+    pub fenced: bool,
+    /// The active controller, as far as it knows.
+    pub controller: Option<ControllerId>,
+    /// Up to where it has applied the metadata log (exclusive).
+    pub metadata_offset: MetadataOffset,
+    /// Its partitions, ascending.
+    pub partitions: Vec<PartitionView>,
+}
+
+/// A partition on a broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionView {
+    /// Which.
+    pub partition: TopicPartition,
+    /// What the broker is to it.
+    pub role: RoleView,
+    /// The leader that it knows.
+    pub leader: Option<BrokerId>,
+    /// The leader epoch that it knows.
+    pub leader_epoch: LeaderEpoch,
+    /// The partition epoch that it knows.
+    pub partition_epoch: PartitionEpoch,
+    /// First offset.
+    pub log_start_offset: Offset,
+    /// Offset of the next record.
+    pub log_end_offset: Offset,
+    /// Offset after the last durable record.
+    pub flushed_end_offset: Offset,
+    /// First offset not known to be committed.
+    pub high_watermark: Offset,
+    /// How many produce requests wait for it.
+    pub parked_produces: usize,
+    /// How many fetches wait for it.
+    pub parked_fetches: usize,
+}
+
+/// What a broker is to a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RoleView {
+    /// It has its log, and knows no more.
+    Unassigned,
+    /// A follower.
+    Follower,
+    /// The leader.
+    Leader {
+        /// Its log end when the epoch began.
+        epoch_start: Offset,
+        /// The committed ISR.
+        isr: BrokerList,
+        /// The proposed ISR.
+        pending_isr: Option<BrokerList>,
+        /// The followers.
+        followers: Vec<FollowerView>,
+    },
+}
+
+/// A follower as its leader knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FollowerView {
+    /// Who.
+    pub broker: BrokerId,
+    /// Where it last fetched from; `None` until it has.
+    pub log_end_offset: Option<Offset>,
+    /// When it last had everything; `None` if never in this leadership.
+    pub last_caught_up: Option<SimTime>,
+}
+
+impl BrokerView {
+    pub(super) fn of(broker: &Broker, disk: &Disk) -> Self {
+        let view = |partition| PartitionView::of(broker, partition, disk);
+        let mut partitions: Vec<PartitionView> = broker.replicas.iter().map(view).collect();
+        partitions.sort_unstable_by_key(|view| view.partition);
+        BrokerView {
+            id: broker.shared.id,
+            state: broker.lifecycle.state(),
+            broker_epoch: broker.shared.broker_epoch,
+            fenced: broker.shared.image.is_fenced(broker.shared.id),
+            controller: broker.metadata_fetch.controller().map(|(controller, _)| controller),
+            metadata_offset: broker.metadata_fetch.applied(),
+            partitions,
+        }
+    }
+}
+
+impl PartitionView {
+    fn of(broker: &Broker, partition: &Partition, disk: &Disk) -> Self {
+        let log = &partition.log;
+        let watchers = partition.fetch_watchers.iter();
+        let parked = watchers.filter(|w| broker.fetch_sessions.get(w.session).parked.is_some());
+        PartitionView {
+            partition: partition.id,
+            role: RoleView::of(&partition.role),
+            leader: partition.leader,
+            leader_epoch: partition.leader_epoch,
+            partition_epoch: partition.partition_epoch,
+            log_start_offset: log.start_offset(),
+            log_end_offset: log.end_offset(),
+            flushed_end_offset: disk.log(log.id()).flushed_end_offset(),
+            high_watermark: log.high_watermark(),
+            parked_produces: partition.parked_produces.len(),
+            parked_fetches: parked.count(),
+        }
+    }
+}
+
+impl RoleView {
+    fn of(role: &Role) -> Self {
+        match role {
+            Role::Unassigned => RoleView::Unassigned,
+            Role::Follower => RoleView::Follower,
+            Role::Leader(leader) => RoleView::Leader {
+                epoch_start: leader.epoch_start,
+                isr: leader.isr.clone(),
+                pending_isr: leader.pending.as_ref().map(|pending| pending.isr.clone()),
+                followers: leader
+                    .followers
+                    .iter()
+                    .map(|follower| FollowerView {
+                        broker: follower.broker,
+                        log_end_offset: follower.log_end_offset,
+                        last_caught_up: Some(follower.last_caught_up)
+                            .filter(|&at| at != super::high_watermark::NEVER_BEFORE),
+                    })
+                    .collect(),
+            },
+        }
+    }
+}

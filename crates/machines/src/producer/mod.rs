@@ -1,0 +1,276 @@
+//! Producers: the client libraries that turn an application's records into batches at partition leaders.
+//!
+//! [`java`] is Kafka's own client, [`librdkafka`] the C library under most others. They share the connections and the
+//! metadata ([`client`](crate::client)), the hashes of partitioners, and what they tell the application and the trace.
+//!
+//! An application calls [`ProducerCall::Send`] as often as it likes. Its thread may be blocked inside (Java: `max.block.ms`);
+//! later records then wait for it, in order.
+
+mod hash;
+pub mod java;
+pub mod librdkafka;
+#[cfg(test)]
+mod testing;
+
+pub use hash::{crc32, murmur2, to_positive};
+
+use crate::client::ConnectionState;
+use crate::machine::{Cx, Input, Machine};
+use acklab_vocab::api::Endpoint;
+use acklab_vocab::config::ProducerConfig;
+use acklab_vocab::error::ErrorCode;
+use acklab_vocab::ids::{
+    BrokerId, LeaderEpoch, PartitionIndex, ProducerEpoch, ProducerId, ProducerIndex, RecordId,
+    TopicId, TopicPartition,
+};
+use acklab_vocab::record::{RECORD_OVERHEAD_BYTES, Record};
+use acklab_vocab::time::SimTime;
+use acklab_vocab::trace::{SendOutcome, TraceEvent};
+use java::JavaProducer;
+use librdkafka::LibrdkafkaProducer;
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// What a producer needs to start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProducerSetup {
+    /// Which library, and its properties.
+    pub config: Arc<ProducerConfig>,
+    /// `bootstrap.servers`
+    pub bootstrap: Vec<(BrokerId, Endpoint)>,
+    /// Its name.
+    pub producer: ProducerIndex,
+    /// Which of the instances under this name, from 0.
+    pub instance: u16,
+    /// How many instances share the name: the distance between its sequences.
+    pub stride: u32,
+}
+
+/// A record as the application hands it over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewRecord {
+    /// Its running number.
+    pub sequence: u32,
+    /// Its key.
+    pub key: Option<SmallVec<[u8; 16]>>,
+    /// The partition, if the application chooses it.
+    pub partition: Option<PartitionIndex>,
+    /// Bytes of key and value.
+    pub size: u32,
+    /// Which attempt of the application, from 0.
+    pub attempt: u16,
+}
+
+/// What an application may ask of its producer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProducerCall {
+    /// `send()`, once per record, in order.
+    Send {
+        /// Where to.
+        topic: TopicId,
+        /// What.
+        records: Vec<NewRecord>,
+    },
+    /// `close()`: send what is buffered, wait for the answers, then [`ProducerReport::Closed`].
+    Close,
+}
+
+/// What a producer tells its application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProducerReport {
+    /// The callbacks of these records, in order.
+    Completed {
+        /// Their topic.
+        topic: TopicId,
+        /// Where they went; `None` if they never got a partition.
+        partition: Option<TopicPartition>,
+        /// What became of them; the offset is the first record's.
+        outcome: SendOutcome,
+        /// The records.
+        records: Arc<[Record]>,
+    },
+    /// `close()` has returned; nothing more comes.
+    Closed,
+}
+
+/// A producer's timers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ProducerTimer {
+    /// The earliest of its deadlines: lingering, retries, expiry, timeouts, metadata.
+    Wake,
+}
+
+/// The context of a producer.
+pub type ProducerCx<'a> = Cx<'a, ProducerTimer, ProducerReport>;
+
+/// The input of a producer.
+pub type ProducerInput = Input<ProducerTimer, ProducerCall>;
+
+/// A producer of any library.
+#[derive(Clone, Debug)]
+pub enum Producer {
+    /// Kafka's own client.
+    Java(Box<JavaProducer>),
+    /// The C library.
+    Librdkafka(Box<LibrdkafkaProducer>),
+}
+
+impl Producer {
+    /// Starts a producer: it connects and asks for metadata.
+    pub fn boot(cx: &mut ProducerCx<'_>, setup: ProducerSetup) -> Producer {
+        match &*Arc::clone(&setup.config) {
+            ProducerConfig::Java(config) => {
+                Producer::Java(Box::new(JavaProducer::boot(cx, config, &setup)))
+            }
+            ProducerConfig::Librdkafka(config) => {
+                Producer::Librdkafka(Box::new(LibrdkafkaProducer::boot(cx, config, &setup)))
+            }
+        }
+    }
+
+    /// Whether every record that it was given is completed: nothing is buffered, in flight or blocked.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        match self {
+            Producer::Java(producer) => producer.is_idle(),
+            Producer::Librdkafka(producer) => producer.is_idle(),
+        }
+    }
+
+    /// Its state, for people.
+    #[must_use]
+    pub fn view(&self) -> ProducerView {
+        match self {
+            Producer::Java(producer) => producer.view(),
+            Producer::Librdkafka(producer) => producer.view(),
+        }
+    }
+}
+
+impl Machine for Producer {
+    type Timer = ProducerTimer;
+    type Call = ProducerCall;
+    type Report = ProducerReport;
+
+    fn handle(&mut self, cx: &mut ProducerCx<'_>, input: ProducerInput) {
+        match self {
+            Producer::Java(producer) => producer.handle(cx, input),
+            Producer::Librdkafka(producer) => producer.handle(cx, input),
+        }
+    }
+}
+
+/// What a producer holds at one instant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProducerView {
+    /// Its id and epoch, if it is idempotent and has been given one.
+    pub producer_id: Option<(ProducerId, ProducerEpoch)>,
+    /// Every partition that it has written to, ascending.
+    pub queues: Vec<QueueView>,
+    /// Records whose `send()` has not returned or has not begun.
+    pub blocked: usize,
+    /// When the blocked `send()` began.
+    pub blocked_since: Option<SimTime>,
+    /// Bytes of the buffer that are free.
+    pub buffer_available: u64,
+    /// Every broker that it has heard of: its connection and the requests in flight on it.
+    pub connections: Vec<(BrokerId, ConnectionState, usize)>,
+}
+
+/// One partition in a [`ProducerView`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueView {
+    /// Which partition.
+    pub partition: TopicPartition,
+    /// Its leader, as the producer knows it.
+    pub leader: Option<BrokerId>,
+    /// Its leader epoch, as the producer knows it.
+    pub leader_epoch: Option<LeaderEpoch>,
+    /// Batches that wait to be sent or sent again, head first.
+    pub queued: Vec<BatchView>,
+    /// Batches that wait for an answer, oldest first.
+    pub in_flight: Vec<BatchView>,
+    /// Nothing is sent until the batch in flight is answered.
+    pub muted: bool,
+}
+
+/// One batch in a [`ProducerView`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchView {
+    /// Sequence of its first record, as the application numbers.
+    pub first: u32,
+    /// How many records.
+    pub count: u32,
+    /// How often it has been sent.
+    pub sends: u32,
+}
+
+/// Who a producer is, to the trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    producer: ProducerIndex,
+    stride: u32,
+}
+
+impl Identity {
+    fn of(setup: &ProducerSetup) -> Self {
+        assert!(setup.stride > 0, "at least one instance has the name");
+        assert!(u32::from(setup.instance) < setup.stride, "instances are numbered from 0");
+        Identity { producer: setup.producer, stride: setup.stride }
+    }
+
+    fn record(self, new: &NewRecord) -> Record {
+        Record {
+            id: RecordId { producer: self.producer, sequence: new.sequence },
+            attempt: new.attempt,
+            size: new.size + RECORD_OVERHEAD_BYTES,
+        }
+    }
+
+    /// States what the application has handed over: runs of new records, and records that it sends again.
+    fn trace_handed_over(self, cx: &mut ProducerCx<'_>, records: &[NewRecord]) {
+        let follows = |one: &NewRecord, next: &NewRecord| {
+            let consecutive = next.sequence == one.sequence.wrapping_add(self.stride);
+            (one.attempt == 0 && next.attempt == 0 && consecutive)
+                || (one.attempt > 0 && next.attempt > 0)
+        };
+        for run in records.chunk_by(follows) {
+            if run[0].attempt > 0 {
+                let records = run.iter().map(|new| self.record(new)).collect();
+                cx.trace(|| TraceEvent::RecordsResent { records });
+            } else {
+                cx.trace(|| TraceEvent::RecordsCreated {
+                    producer: self.producer,
+                    first: run[0].sequence,
+                    stride: self.stride,
+                    count: run.len() as u32,
+                });
+            }
+        }
+    }
+}
+
+/// Tells the application and the trace what became of records.
+pub(crate) fn complete(
+    cx: &mut ProducerCx<'_>,
+    topic: TopicId,
+    partition: Option<TopicPartition>,
+    outcome: SendOutcome,
+    records: Arc<[Record]>,
+) {
+    let traced = Arc::clone(&records);
+    cx.trace(|| TraceEvent::RecordsCompleted { partition, outcome, records: traced });
+    cx.report(ProducerReport::Completed { topic, partition, outcome, records });
+}
+
+/// Fails one record that never entered a batch.
+pub(crate) fn fail_record(
+    cx: &mut ProducerCx<'_>,
+    topic: TopicId,
+    partition: Option<PartitionIndex>,
+    error: ErrorCode,
+    record: Record,
+) {
+    let partition = partition.map(|partition| TopicPartition { topic, partition });
+    complete(cx, topic, partition, SendOutcome::Failed(error), Arc::new([record]));
+}

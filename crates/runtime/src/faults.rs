@@ -1,0 +1,574 @@
+//! Faults: when they strike, whom, for how long, and what they change.
+
+use crate::draws::{self, Purpose, Weather};
+use crate::network::{Disturbance, DisturbanceKind};
+use crate::node::{AnyCall, Life};
+use crate::world::{Body, World, WorldEvent};
+use acklab_machines::broker::BrokerCall;
+use acklab_machines::controller::ControllerCall;
+use acklab_machines::rng::NodeRng;
+use acklab_scenario::model::{
+    Direction, DroppedResponse, Fault, FaultPhase, FaultSpec, Scenario, Span, Target, Trigger, When,
+};
+use acklab_vocab::ids::{NodeId, RecordId, TopicPartition};
+use acklab_vocab::record::Record;
+use acklab_vocab::time::{SimDuration, SimTime};
+use acklab_vocab::trace::{Observer, SendOutcome, Stamped, TraceEvent};
+use std::collections::BTreeMap;
+
+/// The faults of a run.
+#[derive(Debug)]
+pub(crate) struct Faults {
+    specs: Vec<Planned>,
+    /// Those that wait for a fact.
+    armed: Vec<Armed>,
+    active: Vec<Active>,
+    /// Every fault that has struck, with nothing left to draw.
+    struck: Vec<FaultSpec>,
+    /// The fault that strikes the process that is being handled, between two of its effects.
+    strikes_now: Option<usize>,
+    seed: u64,
+    /// Draws for responses dropped, by position on each link.
+    drop_weather: BTreeMap<(NodeId, NodeId), Weather>,
+}
+
+#[derive(Debug)]
+struct Planned {
+    spec: FaultSpec,
+    rng: NodeRng,
+}
+
+/// A fault that waits for a fact.
+#[derive(Debug)]
+struct Armed {
+    spec: usize,
+    trigger: Trigger,
+    /// How often the fact has been seen, where it must be seen more than once; for ISR growth, whether it was smaller.
+    seen: u16,
+}
+
+/// A fault in force.
+#[derive(Debug)]
+struct Active {
+    number: u32,
+    spec: usize,
+    permanent: bool,
+    change: Change,
+}
+
+/// What a fault has done, to be undone.
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    /// Processes were killed, shut down or lost power.
+    Down(Vec<NodeId>),
+    /// Processes stand still.
+    Paused(Vec<NodeId>),
+    /// Links are cut: from, to.
+    Cut(Vec<(NodeId, NodeId)>),
+    /// Packets are disturbed.
+    Disturbed,
+    /// Responses are dropped.
+    Drops { from: Vec<NodeId>, to: Vec<NodeId>, millionths: u32, then: DroppedResponse },
+    /// Disks are slow.
+    Slow(Vec<NodeId>, Span),
+}
+
+impl Faults {
+    pub(crate) fn new(scenario: &Scenario, seed: u64) -> Self {
+        let plan = |(index, spec): (usize, &FaultSpec)| Planned {
+            spec: spec.clone(),
+            rng: draws::stream(seed, Purpose::Fault, index as u64),
+        };
+        Faults {
+            specs: scenario.faults.iter().enumerate().map(plan).collect(),
+            armed: Vec::new(),
+            active: Vec::new(),
+            struck: Vec::new(),
+            strikes_now: None,
+            seed,
+            drop_weather: BTreeMap::new(),
+        }
+    }
+
+    /// The faults that struck, with nothing left to draw.
+    pub(crate) fn schedule(&self) -> Vec<FaultSpec> {
+        self.struck.clone()
+    }
+
+    /// The draws of a fault.
+    pub(crate) fn rng(&mut self, spec: usize) -> &mut NodeRng {
+        &mut self.specs[spec].rng
+    }
+
+    /// How much longer a process's disk takes.
+    pub(crate) fn disk_slowdown(&self, node: NodeId) -> Option<Span> {
+        self.active.iter().find_map(|active| match &active.change {
+            Change::Slow(nodes, extra) if nodes.contains(&node) => Some(*extra),
+            Change::Slow(..)
+            | Change::Down(_)
+            | Change::Paused(_)
+            | Change::Cut(_)
+            | Change::Disturbed
+            | Change::Drops { .. } => None,
+        })
+    }
+
+    /// Whether a fault in force keeps a process from running.
+    pub(crate) fn holds_down(&self, node: NodeId) -> bool {
+        self.active.iter().any(|active| match &active.change {
+            Change::Down(nodes) | Change::Paused(nodes) => nodes.contains(&node),
+            Change::Cut(_) | Change::Disturbed | Change::Drops { .. } | Change::Slow(..) => false,
+        })
+    }
+
+    /// Whether a fault in force keeps a process from running, or from reaching others.
+    pub(crate) fn hinders(&self, node: NodeId) -> bool {
+        let cut = self.active.iter().any(|active| match &active.change {
+            Change::Cut(links) => links.iter().any(|&(from, to)| from == node || to == node),
+            Change::Down(_)
+            | Change::Paused(_)
+            | Change::Disturbed
+            | Change::Drops { .. }
+            | Change::Slow(..) => false,
+        });
+        cut || self.holds_down(node)
+    }
+
+    /// Whether a response to a produce request is dropped, and how.
+    pub(crate) fn drops_response(
+        &mut self,
+        server: NodeId,
+        client: NodeId,
+        now: SimTime,
+    ) -> Option<DroppedResponse> {
+        for active in &self.active {
+            if let Change::Drops { from, to, millionths, then } = &active.change
+                && from.contains(&server)
+                && to.contains(&client)
+            {
+                let entity = u64::from(server.0) << 16 | u64::from(client.0);
+                let weather = self
+                    .drop_weather
+                    .entry((server, client))
+                    .or_insert_with(|| Weather::new(self.seed, Purpose::DropResponse, entity));
+                if u64::from(weather.draw(now)) * 1_000_000 >> 32 < u64::from(*millionths) {
+                    return Some(*then);
+                }
+            }
+        }
+        None
+    }
+}
+
+impl<O: Observer> World<O> {
+    /// Time zero: faults begin to count.
+    pub(crate) fn plan_faults(&mut self) {
+        for spec in 0..self.faults.specs.len() {
+            let planned = &mut self.faults.specs[spec];
+            match planned.spec.when.clone() {
+                When::At(at) => {
+                    let at = SimTime::ZERO + draws::next_span(at, &mut planned.rng);
+                    self.plan_strike(spec, at);
+                }
+                When::Every { first, .. } => {
+                    let at = SimTime::ZERO + draws::next_span(first, &mut planned.rng);
+                    self.plan_strike(spec, at);
+                }
+                When::After { trigger, .. } => {
+                    self.faults.armed.push(Armed { spec, trigger, seen: 0 });
+                }
+            }
+        }
+    }
+
+    fn plan_strike(&mut self, spec: usize, at: SimTime) {
+        let within = match self.faults.specs[spec].spec.when {
+            When::Every { until, .. } => at < SimTime::ZERO + until,
+            When::At(_) | When::After { .. } => true,
+        };
+        if within && at < self.workload_end() {
+            self.push(at, Body::World(WorldEvent::FaultStrikes { spec }));
+        }
+    }
+
+    /// Looks whether a fact is one that a fault has waited for. True if the fault kills the very process that stated it: it
+    /// then strikes before the process's next effect.
+    pub(crate) fn watch(&mut self, stamped: &Stamped) -> bool {
+        if self.faults.armed.is_empty() {
+            return false;
+        }
+        let mut fulfilled = Vec::new();
+        self.faults.armed.retain_mut(|armed| {
+            let happened = fulfils(armed, &stamped.event);
+            if happened {
+                fulfilled.push(armed.spec);
+            }
+            !happened
+        });
+        let mut strikes_itself = false;
+        for spec in fulfilled {
+            let When::After { delay, .. } = self.faults.specs[spec].spec.when else { continue };
+            let immediate = delay == SimDuration::ZERO;
+            if immediate && self.faults.strikes_now.is_none() && self.kills(spec, stamped.node) {
+                self.faults.strikes_now = Some(spec);
+                strikes_itself = true;
+            } else {
+                let at = self.now + delay;
+                self.push(at, Body::World(WorldEvent::FaultStrikes { spec }));
+            }
+        }
+        strikes_itself
+    }
+
+    /// Whether a fault kills a process, as roles are now.
+    fn kills(&mut self, spec: usize, node: NodeId) -> bool {
+        let targets = match &self.faults.specs[spec].spec.fault {
+            Fault::Kill(targets) | Fault::PowerLoss(targets) => targets.clone(),
+            Fault::Pause(_)
+            | Fault::ControlledShutdown(_)
+            | Fault::PreferredElection(_)
+            | Fault::Partition { .. }
+            | Fault::LinkDelay { .. }
+            | Fault::LinkLoss { .. }
+            | Fault::DropResponses { .. }
+            | Fault::SlowDisk { .. }
+            | Fault::OneOf(_) => return false,
+        };
+        !targets.contains(&Target::AnyBroker) && self.resolve(spec, &targets, &[]).contains(&node)
+    }
+
+    /// The fault that has waited for this very moment strikes.
+    pub(crate) fn strike_now(&mut self) {
+        if let Some(spec) = self.faults.strikes_now.take() {
+            self.fault_strikes(spec);
+            self.call_driver();
+        }
+    }
+
+    /// A fault strikes.
+    pub(crate) fn fault_strikes(&mut self, spec: usize) {
+        if self.workload_over {
+            return;
+        }
+        let planned = &mut self.faults.specs[spec];
+        let fault = draw_one(&planned.spec.fault, &mut planned.rng);
+        let lasting = planned.spec.lasting.map(|span| draws::next_span(span, &mut planned.rng));
+        let permanent = planned.spec.permanent;
+        if let When::Every { period, .. } = planned.spec.when {
+            let at = self.now + draws::next_span(period, &mut planned.rng);
+            self.plan_strike(spec, at);
+        }
+        let number = self.faults.struck.len() as u32;
+        let fixed = self.fix(spec, &fault);
+        let when = match &self.faults.specs[spec].spec.when {
+            When::At(_) | When::Every { .. } => {
+                When::At(Span::Exactly(self.now.since(SimTime::ZERO)))
+            }
+            after @ When::After { .. } => after.clone(),
+        };
+        let description = self.describe(&fixed).into();
+        self.state(self.supervisor(), TraceEvent::FaultBegan { fault: number, description });
+        self.faults.struck.push(FaultSpec {
+            when,
+            fault: fixed.clone(),
+            lasting: lasting.map(Span::Exactly),
+            permanent,
+        });
+        let change = self.carry_out(number, &fixed);
+        if let Some(change) = change {
+            self.faults.active.push(Active { number, spec, permanent, change });
+            if let Some(lasting) = lasting {
+                let at = self.now + lasting;
+                self.push(at, Body::World(WorldEvent::FaultEnds { fault: number }));
+            }
+        }
+        self.fault_reached(spec, FaultPhase::Began);
+    }
+
+    /// The faults in force, in words.
+    pub(crate) fn faults_in_force(&self) -> Vec<String> {
+        let in_force = self.faults.active.iter();
+        in_force
+            .map(|active| self.describe(&self.faults.struck[active.number as usize].fault))
+            .collect()
+    }
+
+    /// Other faults may wait for this one.
+    fn fault_reached(&mut self, spec: usize, phase: FaultPhase) {
+        let mut fulfilled = Vec::new();
+        self.faults.armed.retain(|armed| {
+            let happened = armed.trigger == Trigger::Fault(spec, phase);
+            if happened {
+                fulfilled.push(armed.spec);
+            }
+            !happened
+        });
+        for next in fulfilled {
+            let When::After { delay, .. } = self.faults.specs[next].spec.when else { continue };
+            let at = self.now + delay;
+            self.push(at, Body::World(WorldEvent::FaultStrikes { spec: next }));
+        }
+    }
+
+    /// An active fault ends.
+    pub(crate) fn fault_ends(&mut self, fault: u32) {
+        let Some(index) = self.faults.active.iter().position(|active| active.number == fault)
+        else {
+            return;
+        };
+        let active = self.faults.active.remove(index);
+        self.state(self.supervisor(), TraceEvent::FaultEnded { fault });
+        match active.change {
+            Change::Down(nodes) => {
+                for node in nodes {
+                    self.restart(node);
+                }
+            }
+            Change::Paused(nodes) => {
+                for node in nodes {
+                    self.resume(node);
+                }
+            }
+            Change::Cut(links) => self.heal_links(&links),
+            Change::Disturbed => {
+                self.network.disturbances.retain(|disturbance| disturbance.fault != fault);
+            }
+            Change::Drops { .. } | Change::Slow(..) => {}
+        }
+        self.fault_reached(active.spec, FaultPhase::Ended);
+    }
+
+    /// The workload is over: what is not permanent heals, what has not struck does not.
+    pub(crate) fn heal_faults(&mut self) {
+        self.faults.armed.clear();
+        let temporary: Vec<u32> = self
+            .faults
+            .active
+            .iter()
+            .filter(|active| !active.permanent)
+            .map(|active| active.number)
+            .collect();
+        for fault in temporary {
+            self.fault_ends(fault);
+        }
+    }
+
+    fn carry_out(&mut self, number: u32, fault: &Fault) -> Option<Change> {
+        match fault {
+            Fault::Kill(targets) => {
+                let nodes = self.resolve(0, targets, &[]);
+                for &node in &nodes {
+                    self.kill(node);
+                }
+                Some(Change::Down(nodes))
+            }
+            Fault::PowerLoss(targets) => {
+                let nodes = self.resolve(0, targets, &[]);
+                for &node in &nodes {
+                    self.lose_power(node);
+                }
+                Some(Change::Down(nodes))
+            }
+            Fault::Pause(targets) => {
+                let nodes = self.resolve(0, targets, &[]);
+                for &node in &nodes {
+                    self.pause(node);
+                }
+                Some(Change::Paused(nodes))
+            }
+            Fault::ControlledShutdown(targets) => {
+                let nodes = self.resolve(0, targets, &[]);
+                for &node in &nodes {
+                    self.call_broker(node, BrokerCall::ShutDown);
+                }
+                Some(Change::Down(nodes))
+            }
+            Fault::PreferredElection(partition) => {
+                self.elect_preferred(*partition);
+                None
+            }
+            Fault::Partition { first, second, direction } => {
+                let first = self.resolve(0, first, second);
+                let links = self.cut_links(&first, second, *direction);
+                Some(Change::Cut(links))
+            }
+            Fault::LinkDelay { first, second, extra } => {
+                self.disturb(number, first, second, DisturbanceKind::Delay(*extra));
+                Some(Change::Disturbed)
+            }
+            Fault::LinkLoss { first, second, millionths } => {
+                self.disturb(
+                    number,
+                    first,
+                    second,
+                    DisturbanceKind::Loss { millionths: *millionths },
+                );
+                Some(Change::Disturbed)
+            }
+            Fault::DropResponses { from, to, millionths, then } => {
+                let (first, second) = (self.resolve(0, from, to), self.resolve(0, to, from));
+                Some(Change::Drops {
+                    from: first,
+                    to: second,
+                    millionths: *millionths,
+                    then: *then,
+                })
+            }
+            Fault::SlowDisk { targets, extra } => {
+                Some(Change::Slow(self.resolve(0, targets, &[]), *extra))
+            }
+            Fault::OneOf(_) => None,
+        }
+    }
+
+    fn disturb(&mut self, fault: u32, first: &[Target], second: &[Target], kind: DisturbanceKind) {
+        let (first, second) = (self.resolve(0, first, second), self.resolve(0, second, first));
+        self.network.disturbances.push(Disturbance { fault, first, second, kind });
+    }
+
+    fn cut_links(
+        &mut self,
+        first: &[NodeId],
+        second: &[Target],
+        direction: Direction,
+    ) -> Vec<(NodeId, NodeId)> {
+        let second = self.resolve_nodes(second, first);
+        let mut links = Vec::new();
+        for &from in first {
+            for &to in second.iter().filter(|&&to| to != from) {
+                links.push((from, to));
+                if direction == Direction::Both {
+                    links.push((to, from));
+                }
+            }
+        }
+        for &(from, to) in &links {
+            self.network.cut(from, to);
+        }
+        links
+    }
+
+    pub(crate) fn resolve_nodes(&mut self, targets: &[Target], others: &[NodeId]) -> Vec<NodeId> {
+        if targets.contains(&Target::Rest) {
+            let all = (0..self.nodes.len() as u16).map(NodeId);
+            return all.filter(|node| !others.contains(node)).collect();
+        }
+        self.resolve(0, targets, &[])
+    }
+
+    fn elect_preferred(&mut self, partition: Option<TopicPartition>) {
+        let partitions = match partition {
+            Some(partition) => vec![partition],
+            None => self.partitions().collect(),
+        };
+        self.call_controller(ControllerCall::ElectLeaders { partitions, unclean: false });
+    }
+
+    /// An operator's call to a broker.
+    fn call_broker(&mut self, node: NodeId, call: BrokerCall) {
+        let host = &self.nodes[usize::from(node.0)];
+        let role = host.role_of(acklab_vocab::api::Listener::Broker);
+        let incarnation = host.incarnation;
+        if let (Some(role), true) = (role, host.life != Life::Dead) {
+            let now = self.now;
+            self.push(now, Body::Call { node, incarnation, role, call: AnyCall::Broker(call) });
+        }
+    }
+
+    /// An operator's call to the active controller, if there is one.
+    pub(crate) fn call_controller(&mut self, call: ControllerCall) -> bool {
+        let Some(node) = self.active_controller() else { return false };
+        let host = &self.nodes[usize::from(node.0)];
+        let incarnation = host.incarnation;
+        let Some(role) = host.role_of(acklab_vocab::api::Listener::Controller) else {
+            return false;
+        };
+        let now = self.now;
+        self.push(now, Body::Call { node, incarnation, role, call: AnyCall::Controller(call) });
+        true
+    }
+
+    /// The process of the active controller.
+    pub(crate) fn active_controller(&self) -> Option<NodeId> {
+        let is_active = |node: &&crate::node::Node| {
+            node.life != Life::Dead
+                && node.controller().is_some_and(|controller| controller.is_active())
+        };
+        let active = self.nodes.iter().filter(is_active);
+        active.max_by_key(|node| node.controller().map(|c| c.view().quorum.epoch)).map(|node| node.id)
+    }
+
+    /// Every partition of every topic.
+    pub(crate) fn partitions(&self) -> impl Iterator<Item = TopicPartition> + use<O> {
+        let counts: Vec<usize> =
+            self.scenario.topics.iter().map(|topic| topic.assignments.len()).collect();
+        counts.into_iter().enumerate().flat_map(|(topic, count)| {
+            (0..count).map(move |partition| TopicPartition::new(topic as u16, partition as u16))
+        })
+    }
+}
+
+/// The fault itself, or one drawn from those that it stands for.
+fn draw_one(fault: &Fault, rng: &mut NodeRng) -> Fault {
+    match fault {
+        Fault::OneOf(faults) if !faults.is_empty() => {
+            let drawn = rng.below(faults.len() as u64);
+            draw_one(&faults[drawn as usize], rng)
+        }
+        other => other.clone(),
+    }
+}
+
+fn contains(records: &[Record], id: RecordId) -> bool {
+    records.iter().any(|record| record.id == id)
+}
+
+/// Whether a fact is the one that a fault waits for.
+fn fulfils(armed: &mut Armed, event: &TraceEvent) -> bool {
+    match (&armed.trigger, event) {
+        (Trigger::Appended(id), TraceEvent::Appended { batch, .. }) => {
+            contains(batch.records(), *id)
+        }
+        (Trigger::Replicated(id, nth), TraceEvent::Replicated { batch, .. }) => {
+            armed.seen += u16::from(contains(batch.records(), *id));
+            armed.seen >= *nth
+        }
+        (Trigger::Answered(id), TraceEvent::ProduceAnswered { error, records, .. }) => {
+            error.is_none() && contains(records, *id)
+        }
+        (Trigger::Acked(id), TraceEvent::RecordsCompleted { outcome, records, .. }) => {
+            matches!(outcome, SendOutcome::Acked(_)) && contains(records, *id)
+        }
+        (
+            Trigger::HighWatermarkReached(wanted, offset),
+            TraceEvent::HighWatermarkAdvanced { partition, high_watermark, leader, .. },
+        ) => *leader && partition == wanted && high_watermark.0 > *offset,
+        (
+            Trigger::LeaderChanged(wanted),
+            TraceEvent::BecameLeader { partition, leader_epoch, .. },
+        ) => partition == wanted && leader_epoch.0 > 0,
+        (Trigger::IsrShrunkTo(wanted, size), TraceEvent::IsrCommitted { partition, isr, .. }) => {
+            partition == wanted && isr.len() <= usize::from(*size)
+        }
+        (Trigger::IsrGrownTo(wanted, size), TraceEvent::IsrCommitted { partition, isr, .. }) => {
+            let here = partition == wanted;
+            let grown = here && armed.seen > 0 && isr.len() >= usize::from(*size);
+            armed.seen |= u16::from(here && isr.len() < usize::from(*size));
+            grown
+        }
+        (Trigger::Fenced(wanted), TraceEvent::BrokerFenced { broker }) => broker == wanted,
+        (
+            Trigger::Appended(_)
+            | Trigger::Replicated(..)
+            | Trigger::Answered(_)
+            | Trigger::Acked(_)
+            | Trigger::HighWatermarkReached(..)
+            | Trigger::LeaderChanged(_)
+            | Trigger::IsrShrunkTo(..)
+            | Trigger::IsrGrownTo(..)
+            | Trigger::Fenced(_)
+            | Trigger::Fault(..),
+            _,
+        ) => false,
+    }
+}

@@ -1,0 +1,84 @@
+//! The whole cluster at one instant, for `acklab replay`.
+
+use crate::node::{AnyMachine, Life};
+use crate::world::World;
+use acklab_machines::broker::BrokerView;
+use acklab_machines::controller::ControllerView;
+use acklab_machines::producer::ProducerView;
+use acklab_machines::reader::ReaderView;
+use acklab_vocab::time::SimTime;
+use acklab_vocab::trace::Observer;
+
+/// The cluster at one instant.
+#[derive(Clone, Debug)]
+pub struct ClusterView {
+    /// When.
+    pub at: SimTime,
+    /// Every process, in the order of [`NodeId`](acklab_vocab::ids::NodeId).
+    pub processes: Vec<ProcessView>,
+    /// The faults in force, in words.
+    pub faults: Vec<String>,
+}
+
+/// A process at one instant.
+#[derive(Clone, Debug)]
+pub struct ProcessView {
+    /// Its name.
+    pub name: String,
+    /// Whether it runs.
+    pub state: ProcessState,
+    /// Its machines.
+    pub machines: Vec<MachineView>,
+}
+
+/// Whether a process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProcessState {
+    /// It runs.
+    Running,
+    /// It has stood still since then.
+    PausedSince(SimTime),
+    /// It is not there.
+    Dead,
+    /// Its host has no power.
+    NoPower,
+}
+
+/// A machine at one instant.
+#[derive(Clone, Debug)]
+pub enum MachineView {
+    /// A broker.
+    Broker(BrokerView),
+    /// A controller.
+    Controller(ControllerView),
+    /// A producer.
+    Producer(ProducerView),
+    /// A reader.
+    Reader(ReaderView),
+}
+
+impl<O: Observer> World<O> {
+    /// The cluster as it is now.
+    pub(crate) fn cluster_view(&self) -> ClusterView {
+        let processes = self.nodes.iter().map(|node| {
+            let state = match (node.life, node.host_up) {
+                (_, false) => ProcessState::NoPower,
+                (Life::Dead, true) => ProcessState::Dead,
+                (Life::Running, true) => ProcessState::Running,
+                (Life::Paused(since), true) => ProcessState::PausedSince(since),
+            };
+            let machines = node.machines.iter().map(|slot| match &slot.machine {
+                AnyMachine::Broker(broker, _) => MachineView::Broker(broker.view(&node.disk)),
+                AnyMachine::Controller(controller, _) => MachineView::Controller(controller.view()),
+                AnyMachine::Producer(producer, _) => MachineView::Producer(producer.view()),
+                AnyMachine::Reader(reader, _) => MachineView::Reader(reader.view()),
+            });
+            ProcessView {
+                name: self.header.nodes[usize::from(node.id.0)].name.clone(),
+                state,
+                machines: machines.collect(),
+            }
+        });
+        ClusterView { at: self.now, processes: processes.collect(), faults: self.faults_in_force() }
+    }
+}

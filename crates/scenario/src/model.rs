@@ -1,0 +1,412 @@
+//! A validated scenario: what the runtime runs.
+//!
+//! It cannot name a broker, topic or producer that does not exist, nor hold a property that its version does not have.
+//! Everything is resolved: defaults of the version, the variant's settings, `--set`.
+
+use acklab_vocab::config::{
+    BrokerConfig, ConsumerConfig, ControllerConfig, ProducerConfig, TopicConfig,
+};
+use acklab_vocab::ids::{
+    BrokerId, BrokerList, ControllerId, PartitionIndex, ProducerIndex, RecordId, TopicId,
+    TopicPartition,
+};
+use acklab_vocab::rules::{ProtocolRule, ProtocolRules};
+use acklab_vocab::time::SimDuration;
+use acklab_vocab::version::KafkaVersion;
+use std::sync::Arc;
+
+/// One variant of a scenario, ready to run with any seed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scenario {
+    /// Name: the file's, without `.ron`.
+    pub name: String,
+    /// Variant, `base` for the file as it stands.
+    pub variant: String,
+    /// What it shows, in a sentence.
+    pub about: String,
+    /// Where the case comes from.
+    pub source: String,
+    /// Version of the brokers and controllers.
+    pub kafka: KafkaVersion,
+    /// Rules of the brokers and controllers, switches applied.
+    pub rules: ProtocolRules,
+    /// Rules switched by hand, and to what.
+    pub switched_rules: Vec<(ProtocolRule, bool)>,
+    /// How long the workload creates records, from time zero.
+    pub duration: SimDuration,
+    /// How long the run may take to come to rest afterwards.
+    pub settle: SimDuration,
+    /// What time zero is.
+    pub start: Start,
+    /// The brokers and controllers.
+    pub cluster: Cluster,
+    /// The topics, by [`TopicId`].
+    pub topics: Vec<Topic>,
+    /// The network between all processes.
+    pub network: Network,
+    /// The brokers' and controllers' disks.
+    pub disk: DiskModel,
+    /// The producers, by [`ProducerIndex`].
+    pub producers: Vec<ProducerSpec>,
+    /// Plain readers.
+    pub readers: Vec<ReaderSpec>,
+    /// What goes wrong.
+    pub faults: Vec<FaultSpec>,
+}
+
+/// What time zero is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Start {
+    /// A cluster that has formed before: topics created, leaders elected, everybody at rest.
+    #[default]
+    Settled,
+    /// The first start of every process.
+    Cold,
+}
+
+/// Brokers and controllers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cluster {
+    /// The brokers, `1..=n`.
+    pub brokers: Vec<BrokerId>,
+    /// The voters, and the broker whose process each shares, if any.
+    pub controllers: Vec<(ControllerId, Option<BrokerId>)>,
+    /// Properties of every broker.
+    pub broker_config: Arc<BrokerConfig>,
+    /// Properties of every controller.
+    pub controller_config: Arc<ControllerConfig>,
+    /// `num.io.threads` of every broker.
+    pub io_threads: u16,
+    /// How long a request keeps an I/O thread busy.
+    pub service: Service,
+    /// From the start of a broker's or controller's process to the moment at which it runs: JVM and log loading.
+    pub start_up: Span,
+}
+
+/// How long a request keeps an I/O thread: `base` plus its bytes at `bytes_per_second`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// For any request.
+    pub base: SimDuration,
+    /// Append to the page cache; 0 for no limit.
+    pub bytes_per_second: u64,
+}
+
+/// A topic.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Topic {
+    /// Its name.
+    pub name: String,
+    /// The replicas of each partition; the first is preferred.
+    pub assignments: Vec<BrokerList>,
+    /// Its properties.
+    pub config: TopicConfig,
+}
+
+/// A duration that may be drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Span {
+    /// Always the same.
+    Exactly(SimDuration),
+    /// Anything between, both inclusive.
+    Uniform(SimDuration, SimDuration),
+    /// Exponential with this mean.
+    Exponential(SimDuration),
+    /// Lognormal with this median and 99th percentile.
+    LogNormal {
+        /// Half of the draws are below.
+        median: SimDuration,
+        /// One in a hundred draws is above.
+        p99: SimDuration,
+    },
+    /// Pareto: never below `scale`, with a heavy tail; the mean is infinite if `shape_thousandths` ≤ 1000.
+    Pareto {
+        /// Smallest value.
+        scale: SimDuration,
+        /// Shape times 1000.
+        shape_thousandths: u32,
+    },
+}
+
+/// The network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// One way, between brokers and controllers.
+    pub latency: Span,
+    /// One way, between clients and brokers.
+    pub client_latency: Span,
+    /// Bytes per second of each direction of each link; 0 for no limit.
+    pub bytes_per_second: u64,
+    /// Share of packets lost, in millionths; a lost packet comes late, by TCP's retransmission.
+    pub loss_millionths: u32,
+    /// TCP's smallest retransmission timeout; doubles with every loss of the same packet (Linux: 200 ms).
+    pub retransmission_timeout: SimDuration,
+}
+
+/// Disks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskModel {
+    /// How long a flush takes.
+    pub flush: Span,
+    /// How old a dirty page gets before the operating system writes it back by itself: drawn once for each loss of power.
+    pub write_back: Span,
+}
+
+/// Equal producers under one name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProducerSpec {
+    /// Their name.
+    pub name: String,
+    /// How many.
+    pub count: u16,
+    /// Where they write.
+    pub topic: TopicId,
+    /// Records per second of each, in thousandths.
+    pub rate_millihertz: u64,
+    /// When the bursts come.
+    pub arrivals: Arrivals,
+    /// How many records the application creates at once.
+    pub burst: u32,
+    /// Bytes of key and value of each record.
+    pub size: u32,
+    /// Keys and explicit partitions.
+    pub keys: Keys,
+    /// What the application does with an error.
+    pub on_error: OnError,
+    /// When it begins, from time zero.
+    pub from: SimDuration,
+    /// When it ends; the scenario's duration if that is earlier.
+    pub until: SimDuration,
+    /// At most so many records of each instance.
+    pub limit: Option<u32>,
+    /// The client library, its version and properties.
+    pub config: Arc<ProducerConfig>,
+}
+
+/// When an application creates records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrivals {
+    /// Evenly, with a phase drawn for each instance.
+    Even,
+    /// As a Poisson process.
+    Poisson,
+}
+
+/// Which key or partition an application gives its records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keys {
+    /// None: the partitioner decides.
+    None,
+    /// A key of its own for every record.
+    Unique,
+    /// A key of its own for every burst, so that a burst is one batch.
+    PerBurst,
+    /// One of so many keys, drawn for each record.
+    Among(u32),
+    /// Always this partition.
+    Partition(PartitionIndex),
+}
+
+/// What an application does when the producer reports an error for a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnError {
+    /// Gives the record up.
+    GiveUp,
+    /// Sends it again as a new attempt, at most so many times, after waiting.
+    SendAgain {
+        /// Most attempts after the first.
+        attempts: u16,
+        /// How long to wait before each.
+        after: SimDuration,
+    },
+}
+
+/// A plain reader: a consumer that assigns itself every partition of its topics.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReaderSpec {
+    /// Its name.
+    pub name: String,
+    /// What it reads.
+    pub topics: Vec<TopicId>,
+    /// The client's version and properties.
+    pub config: Arc<ConsumerConfig>,
+}
+
+/// Something that goes wrong.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FaultSpec {
+    /// When it strikes.
+    pub when: When,
+    /// What.
+    pub fault: Fault,
+    /// For how long; `None`: until the workload has ended, or for good if `permanent`.
+    pub lasting: Option<Span>,
+    /// It does not heal when the workload has ended.
+    pub permanent: bool,
+}
+
+/// When a fault strikes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum When {
+    /// So long after time zero.
+    At(Span),
+    /// Again and again: the first time after `first`, then each time `period` after the last, until `until`.
+    Every {
+        /// The first, from time zero.
+        first: Span,
+        /// From one to the next.
+        period: Span,
+        /// The last is before this, from time zero.
+        until: SimDuration,
+    },
+    /// As soon as something has become true, between two effects of the same event; with a delay, so long afterwards.
+    After {
+        /// What to wait for.
+        trigger: Trigger,
+        /// How long to wait then.
+        delay: SimDuration,
+    },
+}
+
+/// A fact to wait for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// A leader has appended the record.
+    Appended(RecordId),
+    /// A follower has appended the record: the n-th one to do so, from 1.
+    Replicated(RecordId, u16),
+    /// A leader has answered the produce request of the record with success: the answer is on its way.
+    Answered(RecordId),
+    /// The producer has told its application that the record is acked.
+    Acked(RecordId),
+    /// A leader's high watermark is past the offset.
+    HighWatermarkReached(TopicPartition, u64),
+    /// A broker has learned that it leads the partition, in an epoch that is not its first.
+    LeaderChanged(TopicPartition),
+    /// The committed ISR of the partition, at its leader, has so many members or fewer.
+    IsrShrunkTo(TopicPartition, u16),
+    /// The committed ISR of the partition, at its leader, has so many members again, after having had fewer.
+    IsrGrownTo(TopicPartition, u16),
+    /// The broker has been fenced.
+    Fenced(BrokerId),
+    /// Another fault of this scenario, by position in the list, has begun or has ended.
+    Fault(usize, FaultPhase),
+}
+
+/// Beginning or end of a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultPhase {
+    /// It has begun.
+    Began,
+    /// It has ended.
+    Ended,
+}
+
+/// Whom a fault strikes. Roles are resolved when it strikes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The process of a broker.
+    Broker(BrokerId),
+    /// The process of a controller.
+    Controller(ControllerId),
+    /// The broker that the controller holds for the partition's leader.
+    LeaderOf(TopicPartition),
+    /// The n-th replica of the partition that is not its leader, in assignment order, from 0.
+    FollowerOf(TopicPartition, u16),
+    /// The active controller.
+    ActiveController,
+    /// Every instance of a producer, or one of them.
+    Producer(ProducerIndex, Option<u16>),
+    /// A plain reader, by position in the list.
+    Reader(usize),
+    /// A broker drawn from the seed.
+    AnyBroker,
+    /// Every broker.
+    Brokers,
+    /// Every controller.
+    Controllers,
+    /// Every producer and reader.
+    Clients,
+    /// Everybody whom the other side of the same fault does not name.
+    Rest,
+}
+
+/// Both directions of a cut, or one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Nothing passes either way.
+    Both,
+    /// Nothing passes from the first side to the second.
+    FirstToSecond,
+}
+
+/// What goes wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The processes die; their hosts, page caches and all, live on. Ends with a restart.
+    Kill(Vec<Target>),
+    /// The hosts lose power. Ends with a restart.
+    PowerLoss(Vec<Target>),
+    /// The processes stand still, as in a GC pause.
+    Pause(Vec<Target>),
+    /// The broker gets SIGTERM and shuts down in an orderly way. Ends with a restart.
+    ControlledShutdown(Vec<Target>),
+    /// The preferred replica of the partition, or of every partition, is elected. Has no end.
+    PreferredElection(Option<TopicPartition>),
+    /// Nothing passes between the two sides, or one way; connections stay, and bytes are held.
+    Partition {
+        /// One side.
+        first: Vec<Target>,
+        /// The other.
+        second: Vec<Target>,
+        /// Which way.
+        direction: Direction,
+    },
+    /// Packets between the two sides take longer, both ways.
+    LinkDelay {
+        /// One side.
+        first: Vec<Target>,
+        /// The other.
+        second: Vec<Target>,
+        /// How much longer.
+        extra: Span,
+    },
+    /// Packets between the two sides get lost more often, both ways.
+    LinkLoss {
+        /// One side.
+        first: Vec<Target>,
+        /// The other.
+        second: Vec<Target>,
+        /// Share of packets, in millionths.
+        millionths: u32,
+    },
+    /// Requests are handled, but responses to produce requests do not come back.
+    DropResponses {
+        /// Who answers.
+        from: Vec<Target>,
+        /// Who asked.
+        to: Vec<Target>,
+        /// Share of responses, in millionths.
+        millionths: u32,
+        /// What the client sees.
+        then: DroppedResponse,
+    },
+    /// Flushes, and requests that write, take longer.
+    SlowDisk {
+        /// Whose disks.
+        targets: Vec<Target>,
+        /// How much longer.
+        extra: Span,
+    },
+    /// One of these, drawn from the seed each time.
+    OneOf(Vec<Fault>),
+}
+
+/// What a client sees of a response that is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DroppedResponse {
+    /// The connection is reset.
+    Reset,
+    /// The connection stands still, until the client's request times out.
+    Stall,
+}

@@ -1,0 +1,366 @@
+//! Faults: what, whom, when, for how long.
+
+use super::names::Names;
+use super::targets::{Allowed, partition, targets};
+use crate::decode::{Fields, Variant, boolean, drawn, duration, integer, scaled, text};
+use crate::diagnostic::{Finding, Report};
+use crate::model::{
+    Direction, DroppedResponse, Fault, FaultPhase, FaultSpec, Span, Target, Trigger, When,
+};
+use crate::syntax::{Call, Node, Value, Word};
+use acklab_vocab::time::SimDuration;
+
+pub(crate) const FAULT: &[&str] = &[
+    "name", "at", "every", "first", "until", "after", "delay", "fault", "for", "permanent",
+];
+
+const KINDS: &[&str] = &[
+    "Kill", "PowerLoss", "Pause", "Restart", "ControlledShutdown", "PreferredElection", "Isolate",
+    "Partition", "OneWay", "LinkDelay", "LinkLoss", "DropResponses", "SlowDisk", "OneOf",
+];
+
+const TRIGGERS: &[&str] = &[
+    "Appended", "Replicated", "Answered", "Acked", "HighWatermarkReached", "LeaderChanged",
+    "IsrShrunkTo", "IsrGrownTo", "Fenced", "Began", "Ended",
+];
+
+pub(super) fn faults(
+    items: &[Node],
+    names: &Names,
+    report: &mut Report,
+) -> Option<Vec<FaultSpec>> {
+    let labels = Labels { labels: items.iter().map(label).collect() };
+    let faults: Vec<Option<FaultSpec>> =
+        items.iter().map(|node| fault_spec(node, names, &labels, report)).collect();
+    faults.into_iter().collect()
+}
+
+/// The names of the faults, by position.
+struct Labels {
+    labels: Vec<Option<String>>,
+}
+
+fn label(node: &Node) -> Option<String> {
+    let Value::Call(Call { arguments: Some(arguments), .. }) = &node.value else {
+        return None;
+    };
+    let name = arguments.iter().find(|a| a.name.as_ref().is_some_and(|w| w.text == "name"))?;
+    match &name.value.value {
+        Value::Text(name) => Some(name.clone()),
+        _ => None,
+    }
+}
+
+fn fault_spec(
+    node: &Node,
+    names: &Names,
+    labels: &Labels,
+    report: &mut Report,
+) -> Option<FaultSpec> {
+    let fields = Fields::of(node, "a fault", FAULT, report)?;
+    if let Some(name) = fields.get("name") {
+        let name = text(name, "a name", report)?;
+        if labels.labels.iter().flatten().filter(|label| *label == name).count() > 1 {
+            let message = format!("`{name}` is the name of two faults");
+            report.error(fields.span, Finding::new(message));
+            return None;
+        }
+    }
+    let fault_node = fields.required("fault", report);
+    let fault = fault_node.and_then(|node| fault(node, names, report));
+    let when = when(&fields, names, labels, report);
+    let permanent = fields.or("permanent", false, report, boolean);
+    let lasting = fields.or("for", None, report, |node, report| {
+        drawn(node, "how long it lasts", report).map(Some)
+    });
+    let (fault, permanent, mut lasting) = (fault?, permanent?, lasting?);
+    if let (Some(node), true) = (fields.get("for"), permanent) {
+        let finding = Finding::new("a permanent fault does not end: leave out `for` or `permanent`");
+        report.error(node.span, finding);
+        return None;
+    }
+    if matches!(fault, Fault::PreferredElection(_))
+        && let Some(node) = fields.get("for").or(fields.get("permanent"))
+    {
+        let finding = Finding::new("an election takes place at once: it has no duration");
+        report.error(node.span, finding);
+        return None;
+    }
+    if fault_node.is_some_and(is_restart) && lasting.is_none() && !permanent {
+        lasting = Some(Span::Exactly(RESTART_AFTER));
+    }
+    Some(FaultSpec { when: when?, fault, lasting, permanent })
+}
+
+fn is_restart(node: &Node) -> bool {
+    matches!(&node.value, Value::Call(Call { name: Some(Word { text, .. }), .. }) if text == "Restart")
+}
+
+fn when(
+    fields: &Fields<'_>,
+    names: &Names,
+    labels: &Labels,
+    report: &mut Report,
+) -> Option<When> {
+    let given: Vec<&'static str> =
+        ["at", "every", "after"].into_iter().filter(|name| fields.get(name).is_some()).collect();
+    let [kind] = given.as_slice() else {
+        let finding = Finding::new("a fault strikes `at` a time, `every` so often, or `after` a fact")
+            .help("at: \"2s\"   every: \"5s\"   after: Acked(\"shop#4711\")");
+        report.error(crate::decode::first_byte(fields.span), finding);
+        return None;
+    };
+    let belongs = [("first", "every"), ("until", "every"), ("delay", "after")];
+    for (name, to) in belongs {
+        if let Some(node) = fields.get(name).filter(|_| to != *kind) {
+            let finding = Finding::new(format!("`{name}` goes with `{to}`, not with `{kind}`"));
+            report.error(node.span, finding);
+            return None;
+        }
+    }
+    let node = fields.required(kind, report)?;
+    match *kind {
+        "at" => drawn(node, "when it strikes", report).map(When::At),
+        "every" => {
+            let period = drawn(node, "how often it strikes", report)?;
+            if shortest(period) == SimDuration::ZERO {
+                report.error(node.span, Finding::new("the period must be longer than zero"));
+                return None;
+            }
+            let first = fields.or("first", period, report, |node, report| {
+                drawn(node, "when it first strikes", report)
+            });
+            let until = fields.or("until", SimDuration::MAX, report, |node, report| {
+                duration(node, "when it no longer strikes", report)
+            });
+            Some(When::Every { first: first?, period, until: until? })
+        }
+        _ => {
+            let trigger = trigger(node, names, labels, report);
+            let delay = fields.or("delay", SimDuration::ZERO, report, |node, report| {
+                duration(node, "the delay", report)
+            });
+            Some(When::After { trigger: trigger?, delay: delay? })
+        }
+    }
+}
+
+/// A period may be drawn close to zero, but not be zero always.
+fn shortest(period: Span) -> SimDuration {
+    match period {
+        Span::Exactly(duration) | Span::Exponential(duration) => duration,
+        Span::Uniform(_, most) => most,
+        Span::LogNormal { median, .. } => median,
+        Span::Pareto { scale, .. } => scale,
+    }
+}
+
+fn trigger(node: &Node, names: &Names, labels: &Labels, report: &mut Report) -> Option<Trigger> {
+    let variant = Variant::of(node, "a trigger", TRIGGERS, report)?;
+    let record = |report: &mut Report| {
+        let fields = variant.fields(&["record"], report)?;
+        names.record(fields.required("record", report)?, report)
+    };
+    match variant.name {
+        "Appended" => record(report).map(Trigger::Appended),
+        "Answered" => record(report).map(Trigger::Answered),
+        "Acked" => record(report).map(Trigger::Acked),
+        "Replicated" => {
+            let fields = variant.fields(&["record", "nth"], report)?;
+            let record = names.record(fields.required("record", report)?, report);
+            let nth = fields.or("nth", 1, report, |node, report| {
+                integer(node, "how many followers", 1..=1_000, report)
+            });
+            Some(Trigger::Replicated(record?, nth?))
+        }
+        "HighWatermarkReached" => {
+            let fields = variant.fields(&["topic", "partition", "offset"], report)?;
+            let partition = partition(&fields, names, report);
+            let offset = fields.required("offset", report)?;
+            let offset = integer(offset, "an offset", 1..=u64::MAX, report)?;
+            Some(Trigger::HighWatermarkReached(partition?, offset))
+        }
+        "LeaderChanged" => {
+            let fields = variant.fields(&["topic", "partition"], report)?;
+            partition(&fields, names, report).map(Trigger::LeaderChanged)
+        }
+        "IsrShrunkTo" | "IsrGrownTo" => {
+            let fields = variant.fields(&["topic", "partition", "members"], report)?;
+            let partition = partition(&fields, names, report);
+            let members = fields.required("members", report)?;
+            let members = integer(members, "the members of the ISR", 0..=1_000, report)?;
+            Some(match variant.name {
+                "IsrShrunkTo" => Trigger::IsrShrunkTo(partition?, members),
+                _ => Trigger::IsrGrownTo(partition?, members),
+            })
+        }
+        "Fenced" => {
+            let fields = variant.fields(&["broker"], report)?;
+            let node = fields.required("broker", report)?;
+            broker_of(node, names, report).map(Trigger::Fenced)
+        }
+        "Began" => fault_index(&variant, labels, report)
+            .map(|fault| Trigger::Fault(fault, FaultPhase::Began)),
+        "Ended" => fault_index(&variant, labels, report)
+            .map(|fault| Trigger::Fault(fault, FaultPhase::Ended)),
+        other => unreachable!("{other} is not among the triggers"),
+    }
+}
+
+/// `1`, or `Broker(1)` as everywhere else.
+fn broker_of(
+    node: &Node,
+    names: &Names,
+    report: &mut Report,
+) -> Option<acklab_vocab::ids::BrokerId> {
+    if let Value::Number(_) = node.value {
+        return names.broker(node, report);
+    }
+    let variant = Variant::of(node, "a broker", &["Broker"], report)?;
+    let fields = variant.fields(&["broker"], report)?;
+    names.broker(fields.required("broker", report)?, report)
+}
+
+/// A fault by its name, or by its position from 0.
+fn fault_index(variant: &Variant<'_>, labels: &Labels, report: &mut Report) -> Option<usize> {
+    let fields = variant.fields(&["fault"], report)?;
+    let node = fields.required("fault", report)?;
+    if let Value::Number(_) = node.value {
+        let most = u64::try_from(labels.labels.len()).unwrap_or(u64::MAX).saturating_sub(1);
+        let index: u64 = integer(node, "the position of a fault, from 0,", 0..=most, report)?;
+        return usize::try_from(index).ok();
+    }
+    let name = text(node, "the name of a fault", report)?;
+    let found = labels.labels.iter().position(|label| label.as_deref() == Some(name));
+    if found.is_none() {
+        let finding = Finding::new(format!("there is no fault named `{name}`"))
+            .did_you_mean(name, labels.labels.iter().flatten().map(String::as_str));
+        report.error(node.span, finding);
+    }
+    found
+}
+
+fn fault(node: &Node, names: &Names, report: &mut Report) -> Option<Fault> {
+    let variant = Variant::of(node, "a fault", KINDS, report)?;
+    let struck = |allowed: Allowed, report: &mut Report| {
+        let fields = variant.fields(&["targets"], report)?;
+        targets(fields.required("targets", report)?, allowed, names, report)
+    };
+    match variant.name {
+        "Kill" | "Restart" => struck(Allowed::Everybody, report).map(Fault::Kill),
+        "PowerLoss" => struck(Allowed::Everybody, report).map(Fault::PowerLoss),
+        "Pause" => struck(Allowed::Everybody, report).map(Fault::Pause),
+        "ControlledShutdown" => struck(Allowed::Brokers, report).map(Fault::ControlledShutdown),
+        "PreferredElection" => preferred_election(&variant, names, report),
+        "Isolate" => isolate(&variant, names, report),
+        "Partition" => cut(&variant, ["first", "second"], Direction::Both, names, report),
+        "OneWay" => cut(&variant, ["from", "to"], Direction::FirstToSecond, names, report),
+        "LinkDelay" => {
+            let fields = variant.fields(&["first", "second", "extra"], report)?;
+            let (first, second) = sides(&fields, ["first", "second"], names, report)?;
+            let extra = drawn(fields.required("extra", report)?, "the extra delay", report)?;
+            Some(Fault::LinkDelay { first, second, extra })
+        }
+        "LinkLoss" => {
+            let fields = variant.fields(&["first", "second", "share"], report)?;
+            let (first, second) = sides(&fields, ["first", "second"], names, report)?;
+            let share = fields.required("share", report)?;
+            let share = scaled(share, "the share of packets", 6, 1..=900_000, report)?;
+            Some(Fault::LinkLoss { first, second, millionths: u32::try_from(share).ok()? })
+        }
+        "DropResponses" => drop_responses(&variant, names, report),
+        "SlowDisk" => {
+            let fields = variant.fields(&["targets", "extra"], report)?;
+            let node = fields.required("targets", report)?;
+            let targets = targets(node, Allowed::Servers, names, report);
+            let extra = drawn(fields.required("extra", report)?, "the extra time", report);
+            Some(Fault::SlowDisk { targets: targets?, extra: extra? })
+        }
+        "OneOf" => {
+            let fields = variant.fields(&["faults"], report)?;
+            let node = fields.required("faults", report)?;
+            let items = crate::decode::list(node, "a list of faults", report)?;
+            if items.is_empty() {
+                report.error(node.span, Finding::new("there is nothing to draw from"));
+                return None;
+            }
+            let faults: Vec<Option<Fault>> =
+                items.iter().map(|node| fault(node, names, report)).collect();
+            faults.into_iter().collect::<Option<Vec<_>>>().map(Fault::OneOf)
+        }
+        other => unreachable!("{other} is not among the faults"),
+    }
+}
+
+fn preferred_election(
+    variant: &Variant<'_>,
+    names: &Names,
+    report: &mut Report,
+) -> Option<Fault> {
+    let fields = variant.fields(&["topic", "partition"], report)?;
+    if fields.get("topic").is_none() && fields.get("partition").is_none() {
+        return Some(Fault::PreferredElection(None));
+    }
+    partition(&fields, names, report).map(|partition| Fault::PreferredElection(Some(partition)))
+}
+
+/// `Isolate(x)` cuts off from the rest; `Isolate(targets: x, from: y)` from some.
+fn isolate(variant: &Variant<'_>, names: &Names, report: &mut Report) -> Option<Fault> {
+    let fields = variant.fields(&["targets", "from"], report)?;
+    let first = targets(fields.required("targets", report)?, Allowed::Everybody, names, report);
+    let second = fields.or("from", vec![Target::Rest], report, |node, report| {
+        targets(node, Allowed::EverybodyOrRest, names, report)
+    });
+    Some(Fault::Partition { first: first?, second: second?, direction: Direction::Both })
+}
+
+fn cut(
+    variant: &Variant<'_>,
+    labels: [&'static str; 2],
+    direction: Direction,
+    names: &Names,
+    report: &mut Report,
+) -> Option<Fault> {
+    let valid: &'static [&'static str] =
+        if labels[0] == "from" { &["from", "to"] } else { &["first", "second"] };
+    let fields = variant.fields(valid, report)?;
+    let (first, second) = sides(&fields, labels, names, report)?;
+    Some(Fault::Partition { first, second, direction })
+}
+
+/// Two sides, of which at most one is `Rest`.
+fn sides(
+    fields: &Fields<'_>,
+    labels: [&'static str; 2],
+    names: &Names,
+    report: &mut Report,
+) -> Option<(Vec<Target>, Vec<Target>)> {
+    let [first_node, second_node] = labels.map(|label| fields.required(label, report));
+    let (first_node, second_node) = (first_node?, second_node?);
+    let first = targets(first_node, Allowed::EverybodyOrRest, names, report)?;
+    let rest_is_taken = first.contains(&Target::Rest);
+    let allowed = if rest_is_taken { Allowed::Everybody } else { Allowed::EverybodyOrRest };
+    Some((first, targets(second_node, allowed, names, report)?))
+}
+
+fn drop_responses(variant: &Variant<'_>, names: &Names, report: &mut Report) -> Option<Fault> {
+    let fields = variant.fields(&["from", "to", "share", "then"], report)?;
+    let from = targets(fields.required("from", report)?, Allowed::Brokers, names, report);
+    let to = fields.or("to", vec![Target::Clients], report, |node, report| {
+        targets(node, Allowed::Everybody, names, report)
+    });
+    let share = fields.or("share", 1_000_000, report, |node, report| {
+        scaled(node, "the share of responses", 6, 1..=1_000_000, report)
+    });
+    let then = fields.or("then", DroppedResponse::Reset, report, |node, report| {
+        let variant = Variant::of(node, "an outcome", &["Reset", "Stall"], report)?;
+        let stall = variant.name == "Stall";
+        let outcome = if stall { DroppedResponse::Stall } else { DroppedResponse::Reset };
+        variant.bare(outcome, report)
+    });
+    let millionths = u32::try_from(share?).ok()?;
+    Some(Fault::DropResponses { from: from?, to: to?, millionths, then: then? })
+}
+
+/// How long a restarted process is down before it starts again, where `for` does not say.
+const RESTART_AFTER: SimDuration = SimDuration::from_millis(500);

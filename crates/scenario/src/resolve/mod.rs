@@ -1,0 +1,252 @@
+//! From the tree to the [`Scenario`](crate::model::Scenario): names become ids, properties typed configurations, and
+//! whatever cannot run is refused.
+
+mod cluster;
+mod environment;
+mod expectations;
+mod faults;
+mod names;
+mod properties;
+mod targets;
+mod topics;
+mod workload;
+
+pub(crate) use environment::{DISK, NETWORK};
+pub(crate) use expectations::{comparisons, expectations, share_expectations};
+pub(crate) use faults::FAULT;
+pub(crate) use topics::TOPIC;
+pub(crate) use workload::{PRODUCER, READER};
+
+use crate::decode::{Fields, Variant, boolean, duration, list, map, text};
+use crate::diagnostic::{Finding, Report};
+use crate::model::{FaultSpec, Scenario, Start};
+use crate::syntax::Node;
+use acklab_vocab::rules::{ProtocolRule, ProtocolRules};
+use acklab_vocab::time::SimDuration;
+use acklab_vocab::version::KafkaVersion;
+use names::Names;
+
+/// The fields of a scenario.
+pub(crate) const SCENARIO: &[&str] = &[
+    "about",
+    "source",
+    "kafka",
+    "duration",
+    "settle",
+    "start",
+    "cluster",
+    "topics",
+    "network",
+    "disk",
+    "rules",
+    "producers",
+    "readers",
+    "groups",
+    "faults",
+    "expect",
+    "expect_share",
+    "variants",
+    "compare",
+];
+
+/// The fields of a variant.
+pub(crate) const VARIANT: &[&str] = &["about", "set", "faults", "expect", "expect_share"];
+
+/// The fields of a cluster.
+pub(crate) const CLUSTER: &[&str] = cluster::FIELDS;
+
+/// The whole scenario, without its expectations.
+pub(crate) fn scenario(
+    root: &Node,
+    name: &str,
+    variant: &str,
+    report: &mut Report,
+) -> Option<Scenario> {
+    let fields = Fields::of(root, "a scenario", SCENARIO, report)?;
+    let about = fields.or("about", "", report, |node, report| text(node, "a sentence", report));
+    let source = fields.or("source", "", report, |node, report| text(node, "a sentence", report));
+    let kafka = kafka(&fields, report);
+    let duration_field = fields.required("duration", report);
+    let duration_field =
+        duration_field.and_then(|node| duration(node, "the duration", report));
+    let settle = fields.or("settle", DEFAULT_SETTLE, report, |node, report| {
+        duration(node, "the time to settle", report)
+    });
+    let start = fields.or("start", Start::default(), report, start);
+    refuse_groups(&fields, report);
+    let kafka = kafka?;
+    let switched = fields.or("rules", Vec::new(), report, rules)?;
+    let mut rules = ProtocolRules::of(kafka);
+    for &(rule, on) in &switched {
+        rules.set(rule, on);
+    }
+    let base = Base { kafka, rules, switched: &switched, duration: duration_field };
+    let cluster = cluster::cluster(fields.get("cluster"), &base, fields.span, report);
+    let topics = match &cluster {
+        Some((cluster, properties)) => {
+            topics::topics(&fields, &base, cluster.brokers.len(), properties, report)
+        }
+        None => None,
+    };
+    let network = environment::network(fields.get("network"), report);
+    let disk = environment::disk(fields.get("disk"), report);
+    let (cluster, _) = cluster?;
+    let topics = topics?;
+    let producers = workload::producers(fields.get("producers"), &base, &topics, report);
+    let readers = workload::readers(fields.get("readers"), &base, &topics, report);
+    let scenario = Scenario {
+        name: name.to_owned(),
+        variant: variant.to_owned(),
+        about: about?.to_owned(),
+        source: source?.to_owned(),
+        kafka,
+        rules,
+        switched_rules: switched,
+        duration: duration_field?,
+        settle: settle?,
+        start: start?,
+        cluster,
+        topics,
+        network: network?,
+        disk: disk?,
+        producers: producers?,
+        readers: readers?,
+        faults: Vec::new(),
+    };
+    let faults = match fields.get("faults") {
+        None => Some(Vec::new()),
+        Some(node) => faults_of(node, &scenario, report),
+    };
+    Some(Scenario { faults: faults?, ..scenario })
+}
+
+/// A list of faults, against a scenario whose own faults do not matter.
+pub(crate) fn faults_of(
+    node: &Node,
+    scenario: &Scenario,
+    report: &mut Report,
+) -> Option<Vec<FaultSpec>> {
+    let items = list(node, "a list of faults", report)?;
+    faults::faults(items, &Names::of(scenario), report)
+}
+
+/// What every part of a scenario depends on.
+pub(crate) struct Base<'n> {
+    /// Version of the brokers.
+    kafka: KafkaVersion,
+    /// Its rules, switches applied.
+    rules: ProtocolRules,
+    switched: &'n [(ProtocolRule, bool)],
+    /// `None` if it is wrong.
+    duration: Option<SimDuration>,
+}
+
+impl Base<'_> {
+    /// The rules of a client's version, with the same switches.
+    fn client_rules(&self, version: KafkaVersion) -> ProtocolRules {
+        let mut rules = ProtocolRules::of(version);
+        for &(rule, on) in self.switched {
+            rules.set(rule, on);
+        }
+        rules
+    }
+}
+
+fn kafka(fields: &Fields<'_>, report: &mut Report) -> Option<KafkaVersion> {
+    let node = fields.required("kafka", report)?;
+    let version = version(node, report)?;
+    if version < OLDEST_KRAFT {
+        let finding = Finding::new(format!("Kafka {version} runs with ZooKeeper only"))
+            .label("older than KRaft")
+            .help("the ZooKeeper mode is not yet modelled; KRaft begins with 2.8");
+        report.error(node.span, finding);
+        return None;
+    }
+    if version < FIRST_PRODUCTION_KRAFT {
+        let finding = Finding::new(format!("KRaft was not ready for production in {version}"))
+            .help("it is since 3.3");
+        report.warning(node.span, finding);
+    }
+    Some(version)
+}
+
+/// A version that was released, up to the newest modelled.
+pub(crate) fn version(node: &Node, report: &mut Report) -> Option<KafkaVersion> {
+    let written = text(node, "a version of Kafka", report)?;
+    let version: KafkaVersion = match written.parse() {
+        Ok(version) => version,
+        Err(error) => {
+            report.error(node.span, Finding::new(format!("{error}")));
+            return None;
+        }
+    };
+    let refused = if version > KafkaVersion::NEWEST {
+        Some(format!("acklab models Kafka up to {NEWEST_NAME}, not {version}"))
+    } else if version < KafkaVersion::OLDEST {
+        Some(format!("acklab models Kafka from {} on, not {version}", KafkaVersion::OLDEST))
+    } else if !was_released(version) {
+        Some(format!("there is no Kafka {version}"))
+    } else {
+        None
+    };
+    match refused {
+        None => Some(version),
+        Some(message) => {
+            report.error(node.span, Finding::new(message));
+            None
+        }
+    }
+}
+
+fn was_released(version: KafkaVersion) -> bool {
+    match (version.major, version.minor) {
+        (0, minor) => (8..=11).contains(&minor),
+        (1, minor) => minor <= 1,
+        (2, minor) => minor <= 8,
+        (3, minor) => minor <= 9,
+        (4, minor) => minor <= 2,
+        _ => false,
+    }
+}
+
+fn start(node: &Node, report: &mut Report) -> Option<Start> {
+    let variant = Variant::of(node, "a start", &["Settled", "Cold"], report)?;
+    let start = if variant.name == "Cold" { Start::Cold } else { Start::Settled };
+    variant.bare(start, report)
+}
+
+fn rules(node: &Node, report: &mut Report) -> Option<Vec<(ProtocolRule, bool)>> {
+    let names = || ProtocolRule::ALL.iter().map(|rule| rule.name());
+    let mut switched = Vec::new();
+    for (word, value) in map(node, "protocol rules by name", report)? {
+        let rule = ProtocolRule::ALL.iter().find(|rule| rule.name() == word.text);
+        let on = boolean(value, report);
+        match (rule, on) {
+            (Some(&rule), Some(on)) => switched.push((rule, on)),
+            (Some(_), None) => return None,
+            (None, _) => {
+                let finding = Finding::new(format!("there is no protocol rule `{}`", word.text))
+                    .did_you_mean(&word.text, names());
+                report.error(word.span, finding);
+                return None;
+            }
+        }
+    }
+    Some(switched)
+}
+
+fn refuse_groups(fields: &Fields<'_>, report: &mut Report) {
+    if let Some(groups) = fields.get("groups") {
+        let finding = Finding::new("consumer groups are not yet modelled")
+            .label("cannot be run")
+            .help("a plain reader reads without a group: readers: [(name: …, topics: […])]");
+        report.error(groups.span, finding);
+    }
+}
+
+/// KRaft came as early access with 2.8.
+const OLDEST_KRAFT: KafkaVersion = KafkaVersion::new(2, 8, 0);
+const FIRST_PRODUCTION_KRAFT: KafkaVersion = KafkaVersion::new(3, 3, 0);
+const NEWEST_NAME: &str = "4.2";
+
+const DEFAULT_SETTLE: SimDuration = SimDuration::from_secs(600);

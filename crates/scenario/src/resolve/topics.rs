@@ -1,0 +1,161 @@
+//! Topics and the assignment of their replicas.
+
+use super::Base;
+use super::properties::Properties;
+use crate::decode::{Fields, integer, list, map};
+use crate::diagnostic::{Finding, Report};
+use crate::model::Topic;
+use crate::syntax::{Node, Word};
+use acklab_vocab::ids::{BrokerId, BrokerList};
+use acklab_vocab::properties::{Scope, TopicProperties, topic_config, topic_defaults};
+
+pub(crate) const TOPIC: &[&str] = &["partitions", "replication_factor", "assignments", "properties"];
+
+pub(super) fn topics(
+    scenario: &Fields<'_>,
+    base: &Base<'_>,
+    brokers: usize,
+    broker_properties: &Properties,
+    report: &mut Report,
+) -> Option<Vec<Topic>> {
+    let Some(node) = scenario.get("topics") else {
+        return Some(Vec::new());
+    };
+    let inherited = Inherited { base, brokers, properties: broker_properties };
+    let mut topics = Vec::new();
+    let mut sound = true;
+    for (name, node) in map(node, "topics by name", report)? {
+        match topic(&name, node, &inherited, report) {
+            Some(topic) => topics.push(topic),
+            None => sound = false,
+        }
+    }
+    sound.then_some(topics)
+}
+
+struct Inherited<'n> {
+    base: &'n Base<'n>,
+    brokers: usize,
+    properties: &'n Properties,
+}
+
+fn topic(
+    name: &Word,
+    node: &Node,
+    inherited: &Inherited<'_>,
+    report: &mut Report,
+) -> Option<Topic> {
+    check_name(name, report)?;
+    let version = inherited.base.kafka;
+    let fields = Fields::of(node, "a topic", TOPIC, report)?;
+    let (partitions, factor) = topic_defaults(version, &inherited.properties.pairs).ok()?;
+    let assignments = match fields.get("assignments") {
+        Some(node) => explicit_assignments(node, &fields, inherited.brokers, report),
+        None => {
+            let partitions = fields.or("partitions", partitions, report, |node, report| {
+                integer(node, "partitions", 1..=10_000, report)
+            });
+            let factor = fields.or("replication_factor", factor, report, |node, report| {
+                integer(node, "the replication factor", 1..=1_000, report)
+            });
+            spread(partitions?, factor?, &fields, inherited.brokers, report)
+        }
+    };
+    let properties = Properties::of(fields.get("properties"), Scope::Topic, version, report)?;
+    let config = properties.build(report, |pairs| {
+        let broker = &inherited.properties.pairs;
+        topic_config(version, TopicProperties { broker, topic: pairs })
+    })?;
+    let assignments = assignments?;
+    let factor = assignments.first().map_or(0, |replicas| replicas.len());
+    if usize::from(config.min_insync_replicas) > factor
+        && let Some((_, place)) = properties.place("min.insync.replicas")
+    {
+        let message = format!(
+            "`min.insync.replicas` ({}) is larger than the {factor} replicas of `{}`",
+            config.min_insync_replicas, name.text
+        );
+        report.warning(place, Finding::new(message).help("acks=all can never succeed before 3.7"));
+    }
+    Some(Topic { name: name.text.clone(), assignments, config })
+}
+
+/// Kafka's `Topic.validate`.
+fn check_name(name: &Word, report: &mut Report) -> Option<()> {
+    let text = &name.text;
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let valid = !text.is_empty()
+        && text.len() <= 249
+        && text != "."
+        && text != ".."
+        && text.chars().all(legal);
+    if !valid {
+        let finding = Finding::new(format!("`{text}` cannot be the name of a topic"))
+            .help("topics have up to 249 letters, digits, `.`, `_` and `-`");
+        report.error(name.span, finding);
+    }
+    valid.then_some(())
+}
+
+/// Partition `p` starts at broker `p` modulo their number, as Kafka spreads replicas without racks.
+fn spread(
+    partitions: u16,
+    factor: u16,
+    fields: &Fields<'_>,
+    brokers: usize,
+    report: &mut Report,
+) -> Option<Vec<BrokerList>> {
+    if usize::from(factor) > brokers {
+        let place = fields.get("replication_factor").map_or(fields.span, |node| node.span);
+        let message = format!("{factor} replicas need as many brokers; there are {brokers}");
+        report.error(place, Finding::new(message));
+        return None;
+    }
+    let broker = |partition: u16, replica: u16| {
+        let index = (usize::from(partition) + usize::from(replica)) % brokers;
+        BrokerId(u16::try_from(index + 1).unwrap_or(u16::MAX))
+    };
+    let replicas = |partition| (0..factor).map(|replica| broker(partition, replica)).collect();
+    Some((0..partitions).map(replicas).collect())
+}
+
+fn explicit_assignments(
+    node: &Node,
+    fields: &Fields<'_>,
+    brokers: usize,
+    report: &mut Report,
+) -> Option<Vec<BrokerList>> {
+    for name in ["partitions", "replication_factor"] {
+        if let Some(node) = fields.get(name) {
+            let message = format!("`assignments` already say what `{name}` says: leave it out");
+            report.error(node.span, Finding::new(message));
+            return None;
+        }
+    }
+    let mut assignments: Vec<BrokerList> = Vec::new();
+    for partition in list(node, "a list of replicas for each partition", report)? {
+        let mut replicas = BrokerList::new();
+        for node in list(partition, "the replicas of a partition: [1, 2, 3]", report)? {
+            let most = u64::try_from(brokers).unwrap_or(u64::MAX);
+            let broker = BrokerId(integer(node, "a broker", 1..=most, report)?);
+            if replicas.contains(&broker) {
+                let message = format!("broker {broker} cannot hold two replicas of a partition");
+                report.error(node.span, Finding::new(message));
+                return None;
+            }
+            replicas.push(broker);
+        }
+        let uneven = assignments.first().is_some_and(|first| first.len() != replicas.len());
+        if replicas.is_empty() || uneven {
+            let message = "every partition has the same number of replicas, at least one";
+            report.error(partition.span, Finding::new(message));
+            return None;
+        }
+        assignments.push(replicas);
+    }
+    if assignments.is_empty() {
+        report.error(node.span, Finding::new("a topic has at least one partition"));
+        return None;
+    }
+    Some(assignments)
+}

@@ -1,0 +1,7 @@
+//! From facts to causes: one file per kind of anomaly, each a lookup of facts and a pure decision.
+
+pub mod duplicate;
+pub mod loss;
+pub mod order;
+pub mod phantom;
+pub mod unlearned;

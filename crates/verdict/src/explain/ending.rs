@@ -1,0 +1,80 @@
+//! What came of a record, in sentences.
+
+use acklab_vocab::ids::RecordId;
+
+use crate::cause::{Anomaly, AnomalyKind, Evidence, Promise};
+use crate::{Verdict, names};
+
+/// The sentences at the end of a life: each anomaly with its cause, the facts for it and its prevention.
+#[must_use]
+pub fn ending(verdict: &Verdict, record: RecordId) -> Vec<String> {
+    let anomalies = verdict.anomalies.iter().filter(|of| of.record == record);
+    let mut sentences: Vec<String> = anomalies.flat_map(|of| about(verdict, of)).collect();
+    if sentences.is_empty() {
+        sentences.push("Nothing is wrong with it.".to_owned());
+    }
+    sentences
+}
+
+fn about(verdict: &Verdict, of: &Anomaly) -> Vec<String> {
+    let kind = of.kind.name().to_uppercase();
+    let producer = verdict.header.producers.get(of.record.producer.0 as usize);
+    let why = producer.map_or("", |producer| of.cause.why_kept(producer.acks));
+    let promise = match of.promise {
+        Promise::Kept if why.is_empty() => "Promise kept.".to_owned(),
+        Promise::Kept => format!("Promise kept: {why}."),
+        Promise::KnownViolation(issue) => {
+            format!("Promise broken, as known for Kafka {} ({issue}).", verdict.header.kafka)
+        }
+        Promise::Broken => "Promise broken: a violation.".to_owned(),
+    };
+    let mut sentences = vec![format!("{kind}: {}.", of.cause.sentence())];
+    let facts = facts(of.kind, &of.evidence);
+    if !facts.is_empty() {
+        sentences.push(format!("Facts: {}.", facts.join("; ")));
+    }
+    sentences.push(promise);
+    sentences.push(format!("Prevention: {}.", of.cause.prevention()));
+    sentences
+}
+
+/// The facts that support a cause, each in a clause.
+fn facts(kind: AnomalyKind, evidence: &Evidence) -> Vec<String> {
+    let mut facts = Vec::new();
+    let which = match kind {
+        AnomalyKind::Duplicated => "the second copy was appended",
+        AnomalyKind::Lost | AnomalyKind::Phantom | AnomalyKind::Reordered => "it was appended",
+    };
+    if let Some((at, broker)) = evidence.appended {
+        facts.push(format!("{which} by broker {broker} at {at:#}"));
+    }
+    if let Some(at) = evidence.completed {
+        let told = match kind {
+            AnomalyKind::Phantom => "the producer was told of an error",
+            AnomalyKind::Lost | AnomalyKind::Duplicated | AnomalyKind::Reordered => {
+                "the producer was told its outcome"
+            }
+        };
+        facts.push(format!("{told} at {at:#}"));
+    }
+    if let Some(at) = evidence.given_up {
+        facts.push(format!("the producer had given up a request that was executed at {at:#}"));
+    }
+    if let Some((at, broker, epoch)) = evidence.elected {
+        facts.push(format!("broker {broker} was elected without it at {at:#} (epoch {epoch})"));
+    }
+    if let Some((at, broker)) = evidence.removed {
+        facts.push(format!("broker {broker} dropped the last copy at {at:#}"));
+    }
+    if let Some(offset) = evidence.other_offset {
+        let offset = names::grouped(offset.0);
+        let other = match kind {
+            AnomalyKind::Reordered => "a later record stands before it, at offset",
+            AnomalyKind::Lost | AnomalyKind::Phantom | AnomalyKind::Duplicated => {
+                "the first copy stands at offset"
+            }
+        };
+        facts.push(format!("{other} {offset}"));
+    }
+    facts
+}

@@ -1,0 +1,121 @@
+//! Lives of records from hand-made traces.
+
+use acklab_vocab::api::Acks;
+use acklab_vocab::ids::{LeaderEpoch, Offset, ProducerIndex, RecordId};
+use acklab_vocab::trace::{PartitionChangeReason, TruncationReason};
+use expect_test::{Expect, expect};
+
+use super::*;
+use crate::testing::{PARTITION, Trace, trace};
+
+fn record(sequence: u32) -> RecordId {
+    RecordId { producer: ProducerIndex(0), sequence }
+}
+
+fn check(trace: &Trace, sequence: u32, expected: &Expect) {
+    let mut biographer = Biographer::new(record(sequence));
+    trace.play(&mut biographer);
+    expected.assert_eq(&biographer.finish(&trace.judge()).to_string());
+}
+
+fn failover() -> Trace {
+    let mut trace = trace("3.9", Acks::Leader);
+    trace.create(6).send(1, 0..4).append(1, 0..4).replicate(1, 2).replicate(1, 3);
+    trace.high_watermark(1, 4).answer(1, 0, 0..4).ack(0..4).read(1);
+    trace.send(1, 4..6).append(1, 4..6).answer(1, 4, 4..6).ack(4..6).at(2_000).kill(1);
+    trace.at(9_412).elect(2, &[2, 3], PartitionChangeReason::BrokerFenced).lead(2).follow(3);
+    trace.start(1).follow(1).truncate(1, 4, TruncationReason::LeaderEpoch);
+    trace
+}
+
+#[test]
+fn the_life_of_a_lost_record() {
+    check(
+        &failover(),
+        5,
+        &expect![[r#"
+        shop#5
+
+           0.001000 s  shop           handed to the producer by the application
+           0.012000 s                 orders-0 is led by broker 1, epoch 0, ISR 1 2 3
+           0.012000 s  shop           sent to broker 1 for orders-0, in a batch of 2 records
+           0.013000 s  broker 1       appended by the leader at orders-0@5 (epoch 0) [on 1]
+           0.014000 s  broker 1       answers success (acks=1)
+           0.015000 s  shop           acked: the application is told of a success
+           2.001000 s  broker 1       is killed
+           9.413000 s  controller 100 broker 2 is elected for orders-0, epoch 1, ISR 2 3 (a broker was
+                                      fenced)
+           9.414000 s  broker 2       becomes leader of orders-0 (epoch 1) without the record
+           9.416000 s  broker 1       starts
+           9.418000 s  broker 1       truncates from 6 to 4, where its log and the leader's part: its copy
+                                      is gone [on no broker]
+
+          LOST: acked before replication, leader failed over.
+          Facts: it was appended by broker 1 at 0.013000 s; the producer was told its outcome at 0.015000 s;
+          broker 2 was elected without it at 9.413000 s (epoch 1); broker 1 dropped the last copy at
+          9.418000 s.
+          Promise kept: acks=1 promises the leader's copy only.
+          Prevention: acks=all with min.insync.replicas=2.
+    "#]],
+    );
+}
+
+#[test]
+fn the_life_of_a_stored_record() {
+    check(
+        &failover(),
+        1,
+        &expect![[r#"
+        shop#1
+
+           0.001000 s  shop           handed to the producer by the application
+           0.002000 s                 orders-0 is led by broker 1, epoch 0, ISR 1 2 3
+           0.002000 s  shop           sent to broker 1 for orders-0, in a batch of 4 records
+           0.003000 s  broker 1       appended by the leader at orders-0@1 (epoch 0) [on 1]
+           0.004000 s  broker 2       copied by the follower at orders-0@1 (epoch 0) [on 1 2]
+           0.005000 s  broker 1       learns that broker 2 has it
+           0.006000 s  broker 3       copied by the follower at orders-0@1 (epoch 0) [on 1 2 3]
+           0.007000 s  broker 1       learns that broker 3 has it
+           0.008000 s  broker 1       the leader's high watermark passes it (4): committed, readers may see
+                                      it
+           0.009000 s  broker 1       answers success (acks=1)
+           0.010000 s  shop           acked: the application is told of a success
+           0.011000 s  audit          read at offset 1
+           2.001000 s  broker 1       is killed
+           9.413000 s  controller 100 broker 2 is elected for orders-0, epoch 1, ISR 2 3 (a broker was
+                                      fenced)
+           9.414000 s  broker 2       becomes leader of orders-0 (epoch 1) with the record
+           9.416000 s  broker 1       starts
+
+          Nothing is wrong with it.
+    "#]],
+    );
+}
+
+#[test]
+fn a_record_that_was_never_created_has_no_life() {
+    check(
+        &failover(),
+        99,
+        &expect![[r#"
+        shop#99
+
+
+          No such record was created in this run.
+    "#]],
+    );
+}
+
+#[test]
+fn a_record_is_found_by_its_offset() {
+    let mut trace = failover();
+    trace.append(2, 0..2);
+    let locate = |epoch: Option<u32>| {
+        let mut locator = Locator::new(PARTITION, Offset(4), epoch.map(LeaderEpoch));
+        trace.play(&mut locator);
+        locator.finish()
+    };
+    assert_eq!(locate(None), Some(record(0)));
+    assert_eq!(locate(Some(0)), Some(record(4)));
+    assert_eq!(locate(Some(9)), None);
+}

@@ -1,0 +1,377 @@
+//! The end of a run: copies are counted in the logs at rest, every record gets its fate, every anomaly its cause.
+//!
+//! Linear in the number of records, batches and notes. Histories are gathered only for records that need a cause.
+
+use acklab_vocab::ids::{ProducerIndex, RecordId};
+use acklab_vocab::trace::RunHeader;
+use std::collections::BTreeMap;
+use std::hash::Hasher;
+
+use crate::cause::{Anomaly, AnomalyKind, Cause, Evidence, Promise, Terms};
+use crate::causes::duplicate::{Copies, attempt_in, duplicate_cause, offset_in};
+use crate::causes::loss::{loss_cause, never_appended};
+use crate::causes::order::{Misplaced, order_cause};
+use crate::causes::phantom::phantom_cause;
+use crate::causes::unlearned::Journey;
+use crate::counts::RecordCounts;
+use crate::digest::StableHasher;
+use crate::history::{Note, NoteKind, Notes, RecordHistory};
+use crate::records::{NO_PARTITION, Outcome, RecordState, RecordTable};
+use crate::world::{Append, AppendId, World};
+use acklab_vocab::rules::ProtocolRule;
+use acklab_vocab::version::KafkaVersion;
+
+/// Everything that the judge has gathered.
+pub struct Evidences<'a> {
+    /// What ran.
+    pub header: &'a RunHeader,
+    /// The cluster.
+    pub world: &'a World,
+    /// What happened to batches on their way.
+    pub notes: &'a Notes,
+}
+
+/// The fates of a run.
+#[derive(Debug, Default)]
+pub struct Fates {
+    /// Of all records.
+    pub records: RecordCounts,
+    /// By producer index.
+    pub producers: Vec<RecordCounts>,
+    /// By topic index.
+    pub topics: Vec<RecordCounts>,
+    /// Every anomaly, by record and kind.
+    pub anomalies: Vec<Anomaly>,
+    /// Digest of the fates, in hexadecimal.
+    pub digest: String,
+}
+
+/// A record whose first copy stands behind that of a later one.
+struct Inversion {
+    copy: AppendId,
+    ahead: AppendId,
+    ahead_record: RecordId,
+}
+
+type Inversions = BTreeMap<RecordId, Inversion>;
+
+/// Decides every record's fate.
+#[must_use]
+pub fn decide(evidences: &Evidences<'_>, table: &mut RecordTable) -> Fates {
+    place_unfinished(evidences.notes, table);
+    let inversions = count_copies(evidences, table);
+    let mut fates = Fates {
+        producers: vec![RecordCounts::default(); evidences.header.producers.len()],
+        topics: vec![RecordCounts::default(); evidences.header.topics.len()],
+        ..Fates::default()
+    };
+    let decided: Vec<bool> = evidences
+        .world
+        .partitions
+        .iter()
+        .map(|partition| evidences.world.log_at_rest(partition).is_some())
+        .collect();
+    let mut digest = StableHasher::default();
+    let mut found = Vec::new();
+    for (id, state) in table.iter() {
+        let is_decided =
+            state.copies > 0 || decided.get(state.partition as usize).copied().unwrap_or(true);
+        let fate = fate_of(state, is_decided);
+        write_fate(&mut digest, id, state, is_decided);
+        fates.records.add(&fate);
+        if let Some(producer) = fates.producers.get_mut(id.producer.0 as usize) {
+            producer.add(&fate);
+        }
+        if let Some(partition) = evidences.world.partitions.get(state.partition as usize) {
+            fates.topics[partition.id.topic.0 as usize].add(&fate);
+        }
+        found.extend(anomalies_of(&fate).map(|kind| (id, kind)));
+    }
+    fates.digest = digest.hex();
+    fates.anomalies = explain_all(evidences, table, &inversions, &found);
+    fates
+}
+
+/// A record that was sent and never completed nor appended learns here where it was sent to.
+fn place_unfinished(notes: &Notes, table: &mut RecordTable) {
+    if !table.iter().any(|(_, state)| state.partition == NO_PARTITION) {
+        return;
+    }
+    for note in notes.iter().filter(|note| matches!(note.kind, NoteKind::Sent(_))) {
+        for record in note.records.iter() {
+            let state = table.get_mut(record.id);
+            if state.partition == NO_PARTITION {
+                state.partition = note.partition;
+            }
+        }
+    }
+}
+
+/// Counts the copies in the logs at rest and finds first copies that are out of order.
+fn count_copies(evidences: &Evidences<'_>, table: &mut RecordTable) -> Inversions {
+    let Evidences { header, world, .. } = evidences;
+    let mut inversions = Inversions::new();
+    let instances = header.producers.iter().map(|producer| producer.count.max(1) as usize);
+    let mut latest: Vec<Vec<Option<(u32, AppendId)>>> =
+        instances.map(|count| vec![None; count]).collect();
+    for partition in &world.partitions {
+        latest.iter_mut().for_each(|instances| instances.fill(None));
+        let Some(replica) = world.log_at_rest(partition) else { continue };
+        for &id in &replica.log {
+            let batch = &world.appends[id.index()].batch;
+            for (index, record) in batch.records().iter().enumerate() {
+                let state = table.get_mut(record.id);
+                state.copies = state.copies.saturating_add(1);
+                if state.copies > 1 {
+                    continue;
+                }
+                state.first_copy = batch.base_offset.plus(index as u64);
+                let Some(of_name) = latest.get_mut(record.id.producer.0 as usize) else { continue };
+                let instance = record.id.sequence as usize % of_name.len();
+                match of_name[instance] {
+                    Some((sequence, ahead)) if sequence > record.id.sequence => {
+                        state.mark_reordered();
+                        let ahead_record = RecordId { sequence, ..record.id };
+                        inversions.insert(record.id, Inversion { copy: id, ahead, ahead_record });
+                    }
+                    Some(_) | None => of_name[instance] = Some((record.id.sequence, id)),
+                }
+            }
+        }
+    }
+    inversions
+}
+
+fn fate_of(state: &RecordState, is_decided: bool) -> RecordCounts {
+    let outcome = state.outcome();
+    let mut fate = RecordCounts { sent: 1, ..RecordCounts::default() };
+    match outcome {
+        Outcome::Acked => fate.acked = 1,
+        Outcome::Failed => fate.failed = 1,
+        Outcome::Unknown => fate.unknown = 1,
+    }
+    if !is_decided {
+        fate.undecided = 1;
+        return fate;
+    }
+    fate.stored = u64::from(state.copies > 0);
+    fate.lost = u64::from(outcome == Outcome::Acked && state.copies == 0);
+    fate.phantom = u64::from(outcome == Outcome::Failed && state.copies > 0);
+    fate.duplicated = u64::from(state.copies > 1);
+    fate.extra_copies = u64::from(state.copies.saturating_sub(1));
+    fate.reordered = u64::from(state.is_reordered());
+    fate
+}
+
+fn anomalies_of(fate: &RecordCounts) -> impl Iterator<Item = AnomalyKind> + use<> {
+    let kinds = [
+        (fate.lost, AnomalyKind::Lost),
+        (fate.phantom, AnomalyKind::Phantom),
+        (fate.duplicated, AnomalyKind::Duplicated),
+        (fate.reordered, AnomalyKind::Reordered),
+    ];
+    kinds.into_iter().filter(|(count, _)| *count > 0).map(|(_, kind)| kind)
+}
+
+fn write_fate(digest: &mut StableHasher, id: RecordId, state: &RecordState, is_decided: bool) {
+    digest.write_u16(id.producer.0);
+    digest.write_u32(id.sequence);
+    digest.write_u8(state.outcome() as u8);
+    digest.write_u16(state.copies);
+    digest.write_u8(u8::from(state.is_reordered()) | u8::from(is_decided) << 1);
+}
+
+fn explain_all(
+    evidences: &Evidences<'_>,
+    table: &RecordTable,
+    inversions: &Inversions,
+    found: &[(RecordId, AnomalyKind)],
+) -> Vec<Anomaly> {
+    let others = inversions.values().map(|inversion| inversion.ahead_record);
+    let wanted = found.iter().map(|(id, _)| *id).chain(others);
+    let histories = evidences.notes.histories(wanted, &evidences.world.appends);
+    let explained = found.iter().map(|&(id, kind)| {
+        let state = table.get(id).expect("it was just counted");
+        let case = Case { evidences, id, state, histories: &histories, inversions };
+        case.explain(kind)
+    });
+    explained.collect()
+}
+
+/// One record that needs a cause.
+struct Case<'a> {
+    evidences: &'a Evidences<'a>,
+    id: RecordId,
+    state: &'a RecordState,
+    histories: &'a BTreeMap<RecordId, RecordHistory>,
+    inversions: &'a Inversions,
+}
+
+impl<'a> Case<'a> {
+    fn explain(&self, kind: AnomalyKind) -> Anomaly {
+        let (copy, cause, mut evidence) = match kind {
+            AnomalyKind::Lost => self.explain_loss(),
+            AnomalyKind::Phantom => self.explain_phantom(),
+            AnomalyKind::Duplicated => self.explain_duplicate(),
+            AnomalyKind::Reordered => self.explain_order(),
+        };
+        if self.state.outcome() != Outcome::Unknown {
+            evidence.completed = Some(self.state.completed);
+        }
+        let copy = copy.map(|id| self.append(id));
+        let world = self.evidences.world;
+        let partition = world.partitions.get(self.state.partition as usize);
+        Anomaly {
+            record: self.id,
+            kind,
+            cause,
+            promise: self.promise(cause, copy),
+            partition: partition.map(|partition| partition.id),
+            offset: copy.and_then(|append| offset_in(append, self.id)),
+            epoch: copy.map(|append| append.batch.leader_epoch),
+            evidence,
+        }
+    }
+
+    fn explain_loss(&self) -> (Option<AppendId>, Cause, Evidence) {
+        let acks = self.acks();
+        let history = self.history(self.id);
+        let told = self.state.completed;
+        let before = |id: &&AppendId| self.append(**id).at <= told;
+        let appends = &history.appends;
+        let Some(&id) = appends.iter().rev().find(before).or(appends.last()) else {
+            return (None, never_appended(acks, self.notes(self.id)), Evidence::default());
+        };
+        let world = self.evidences.world;
+        let partition = &world.partitions[self.append(id).partition as usize];
+        let (cause, evidence) = loss_cause(world, partition, id, acks, told);
+        (Some(id), cause, evidence)
+    }
+
+    fn explain_phantom(&self) -> (Option<AppendId>, Cause, Evidence) {
+        let Some(&copy) = self.copies().first() else {
+            return (None, Cause::Unexplained, Evidence::default());
+        };
+        let world = self.evidences.world;
+        let (cause, evidence) = phantom_cause(world, &self.journey(), copy);
+        (Some(copy), cause, evidence)
+    }
+
+    fn explain_duplicate(&self) -> (Option<AppendId>, Cause, Evidence) {
+        let copies = self.copies();
+        let [first, second, ..] = copies[..] else {
+            return (None, Cause::Unexplained, Evidence::default());
+        };
+        let world = self.evidences.world;
+        let copies = Copies { first, second, record: self.id };
+        let (cause, evidence) = duplicate_cause(world, &self.journey(), copies);
+        (Some(second), cause, evidence)
+    }
+
+    fn explain_order(&self) -> (Option<AppendId>, Cause, Evidence) {
+        let Some(inversion) = self.inversions.get(&self.id) else {
+            return (None, Cause::Unexplained, Evidence::default());
+        };
+        let copy = self.append(inversion.copy);
+        let earlier = self.history(self.id).appends.iter().take_while(|id| **id < inversion.copy);
+        let misplaced = Misplaced {
+            copy: inversion.copy,
+            attempt: attempt_in(copy, self.id).unwrap_or_default(),
+            ahead: self.append(inversion.ahead),
+            had_earlier_copy: earlier.count() > 0,
+        };
+        let others = self.notes(inversion.ahead_record);
+        let (cause, evidence) =
+            order_cause(self.evidences.world, &self.journey(), misplaced, others);
+        (Some(inversion.copy), cause, evidence)
+    }
+
+    fn promise(&self, cause: Cause, copy: Option<&Append>) -> Promise {
+        let Evidences { header, world, .. } = self.evidences;
+        let partition = world.partitions.get(self.state.partition as usize);
+        let topic = partition.and_then(|of| header.topics.get(of.id.topic.0 as usize));
+        let producer = header.producers.get(self.id.producer.0 as usize);
+        let committed =
+            partition.zip(copy).is_some_and(|(partition, copy)| partition.was_committed(copy));
+        cause.promise(Terms {
+            acks: self.acks(),
+            idempotence: producer.is_some_and(|producer| producer.idempotence),
+            committed,
+            min_insync_replicas: topic.map_or(1, |topic| topic.min_insync_replicas),
+            eligible_leader_replicas: world.rules.has(ProtocolRule::EligibleLeaderReplicas),
+            known_breach: partition.and_then(|of| of.known_breaches.first().copied()),
+            unsafe_renumbering: header.kafka < KafkaVersion::new(2, 5, 0),
+        })
+    }
+
+    fn acks(&self) -> acklab_vocab::api::Acks {
+        let ProducerIndex(index) = self.id.producer;
+        let producer = self.evidences.header.producers.get(index as usize);
+        producer.map_or(acklab_vocab::api::Acks::All, |producer| producer.acks)
+    }
+
+    fn append(&self, id: AppendId) -> &'a Append {
+        &self.evidences.world.appends[id.index()]
+    }
+
+    fn history(&self, id: RecordId) -> &'a RecordHistory {
+        self.histories.get(&id).expect("histories were gathered for every anomaly")
+    }
+
+    fn journey(&self) -> Journey<'a> {
+        let notes = self.notes(self.id).collect();
+        Journey { notes, appends: &self.history(self.id).appends }
+    }
+
+    fn notes(&self, id: RecordId) -> impl Iterator<Item = &'a Note> + Clone + use<'a> {
+        self.evidences.notes.of(self.history(id))
+    }
+
+    /// The record's appends that stand in a log at rest, in the order of the log.
+    fn copies(&self) -> Vec<AppendId> {
+        let world = self.evidences.world;
+        let stands = |id: &&AppendId| {
+            let partition = &world.partitions[self.append(**id).partition as usize];
+            let log = world.log_at_rest(partition);
+            log.is_some_and(|replica| replica.log.binary_search(id).is_ok())
+        };
+        self.history(self.id).appends.iter().filter(stands).copied().collect()
+    }
+}
+
+impl RecordCounts {
+    fn add(&mut self, other: &RecordCounts) {
+        self.sent += other.sent;
+        self.acked += other.acked;
+        self.failed += other.failed;
+        self.unknown += other.unknown;
+        self.aborted += other.aborted;
+        self.stored += other.stored;
+        self.lost += other.lost;
+        self.phantom += other.phantom;
+        self.duplicated += other.duplicated;
+        self.extra_copies += other.extra_copies;
+        self.reordered += other.reordered;
+        self.expired += other.expired;
+        self.undecided += other.undecided;
+    }
+}
+
+/// The anomalies that are kept one by one: all, or the first of each kind and cause in fair shares.
+#[must_use]
+pub fn keep(mut anomalies: Vec<Anomaly>, limit: usize) -> Vec<Anomaly> {
+    if anomalies.len() <= limit {
+        return anomalies;
+    }
+    let mut kept: BTreeMap<(AnomalyKind, Cause), usize> = BTreeMap::new();
+    for anomaly in &anomalies {
+        kept.entry((anomaly.kind, anomaly.cause)).or_default();
+    }
+    let share = (limit / kept.len()).max(1);
+    anomalies.retain(|anomaly| {
+        let count = kept.entry((anomaly.kind, anomaly.cause)).or_default();
+        *count += 1;
+        *count <= share
+    });
+    anomalies
+}

@@ -1,0 +1,44 @@
+//! A leader that is not elected uncleanly was in sync, or eligible, before the election.
+//!
+//! Mirrors `PartitionChangeBuilder.electLeader` and `isValidNewLeader` (KIP-631, KIP-966).
+
+use acklab_vocab::metadata_log::PartitionState;
+use acklab_vocab::trace::PartitionChangeReason;
+
+use super::Invariant;
+
+/// See the module.
+pub static INVARIANT: Invariant = Invariant {
+    name: "clean_election",
+    claim: "a cleanly elected leader was in the ISR or among the eligible leader replicas before",
+    source: "PartitionChangeBuilder.isValidNewLeader, KIP-966",
+    suspended_by: &[],
+};
+
+/// The controller changed a partition from `before` to `after`.
+#[must_use]
+pub fn check(
+    before: &PartitionState,
+    after: &PartitionState,
+    reason: PartitionChangeReason,
+) -> Option<String> {
+    let leader = after.leader?;
+    let elected = after.leader_epoch > before.leader_epoch && before.leader != Some(leader);
+    let is_free_to_choose = match reason {
+        PartitionChangeReason::Created | PartitionChangeReason::UncleanElection => true,
+        PartitionChangeReason::BrokerFenced
+        | PartitionChangeReason::BrokerRegistered
+        | PartitionChangeReason::BrokerUnfenced
+        | PartitionChangeReason::ControlledShutdown
+        | PartitionChangeReason::AlterPartition
+        | PartitionChangeReason::PreferredElection => false,
+    };
+    let may_lead = before.isr.contains(&leader) || before.eligible.contains(&leader);
+    (elected && !is_free_to_choose && !may_lead).then(|| {
+        let (isr, eligible) = (&before.isr, &before.eligible);
+        let epoch = after.leader_epoch;
+        format!(
+            "broker {leader} was elected for epoch {epoch} out of ISR {isr:?}, eligible {eligible:?}"
+        )
+    })
+}

@@ -1,0 +1,320 @@
+//! The few facts that a person wants to see in order, each in a sentence. What one event did to many partitions is one line.
+
+use acklab_vocab::ids::{BrokerId, EventId, NodeId, TopicPartition};
+use acklab_vocab::metadata_log::PartitionState;
+use acklab_vocab::time::{SimDuration, SimTime};
+use acklab_vocab::trace::{
+    PartitionChangeReason, RunHeader, Stamped, TraceEvent, TruncationReason,
+};
+use serde::Serialize;
+use std::sync::Arc;
+
+use crate::names;
+use crate::verdict::ClusterCounts;
+use crate::world::World;
+
+/// One line of the timeline.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TimelineEntry {
+    /// When.
+    pub at: SimTime,
+    /// What happened.
+    pub text: String,
+    /// A remark to its right, such as `7.4 s without a leader`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aside: Option<String>,
+}
+
+/// So many lines are kept; the rest are counted in the last one.
+pub const LINES_KEPT: usize = 200;
+/// So many partitions of one line are named.
+const NAMED: usize = 3;
+
+/// Gathers the timeline.
+#[derive(Debug, Default)]
+pub struct Timeline {
+    entries: Vec<TimelineEntry>,
+    dropped: u64,
+    groups: Vec<Group>,
+    event: EventId,
+    faults: Vec<(u32, Arc<str>)>,
+    /// What happened, counted.
+    pub counts: ClusterCounts,
+}
+
+/// The same thing done to several partitions by one event.
+#[derive(Debug)]
+struct Group {
+    at: SimTime,
+    key: GroupKey,
+    partitions: Vec<(TopicPartition, String)>,
+    count: u64,
+    spell: SimDuration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum GroupKey {
+    Elected(BrokerId, PartitionChangeReason),
+    Offline,
+    IsrChanged { shrunk: bool },
+    Truncated(NodeId, TruncationReason),
+    TailLost(NodeId),
+}
+
+impl Timeline {
+    /// Looks at a fact. `world` is as it was before.
+    pub fn observe(&mut self, header: &RunHeader, world: &World, stamped: &Stamped) {
+        if stamped.at < SimTime::ZERO {
+            return;
+        }
+        if stamped.cause != self.event {
+            self.flush(header);
+            self.event = stamped.cause;
+        }
+        let node = || names::node(header, stamped.node);
+        match &stamped.event {
+            TraceEvent::ProcessKilled => self.ended(header, world, stamped, "killed"),
+            TraceEvent::PowerLost => self.ended(header, world, stamped, "lost power"),
+            TraceEvent::ProcessExited { clean: true } => {
+                self.ended(header, world, stamped, "shut down");
+            }
+            TraceEvent::ProcessExited { clean: false } => {
+                self.ended(header, world, stamped, "exited with an error");
+            }
+            TraceEvent::ProcessPaused => self.ended(header, world, stamped, "paused"),
+            TraceEvent::ProcessStarted { incarnation } if incarnation.0 > 0 => {
+                self.line(stamped.at, format!("{} back", node()), None);
+            }
+            TraceEvent::ProcessResumed { paused_for } => {
+                let text = format!("{} runs again after a pause of {paused_for}", node());
+                self.line(stamped.at, text, None);
+            }
+            TraceEvent::FaultBegan { fault, description } => {
+                self.faults.push((*fault, Arc::clone(description)));
+                self.line(stamped.at, format!("fault: {description}"), None);
+            }
+            TraceEvent::FaultEnded { fault } => {
+                let known = self.faults.iter().find(|(number, _)| number == fault);
+                let what = known.map_or("fault", |(_, description)| description);
+                self.line(stamped.at, format!("over: {what}"), None);
+            }
+            TraceEvent::ControllerElected { controller, epoch } => {
+                self.counts.controller_elections += 1;
+                let text = format!("controller {controller} elected (epoch {epoch})");
+                self.line(stamped.at, text, None);
+            }
+            TraceEvent::BrokerFenced { broker } => {
+                self.line(stamped.at, format!("{} fenced broker {broker}", node()), None);
+            }
+            TraceEvent::BrokerUnfenced { broker } => {
+                self.line(stamped.at, format!("{} unfenced broker {broker}", node()), None);
+            }
+            TraceEvent::PartitionChanged { state, reason } => {
+                self.partition_changed(world, stamped.at, state, *reason);
+            }
+            TraceEvent::LogTruncated { partition, to, log_end_offset, reason } => {
+                if to < log_end_offset {
+                    self.counts.truncations += 1;
+                    let (from, to) = (names::grouped(log_end_offset.0), names::grouped(to.0));
+                    let detail = format!("from {from} to {to}");
+                    let key = GroupKey::Truncated(stamped.node, *reason);
+                    self.group(stamped.at, key, *partition, detail, SimDuration::ZERO);
+                }
+            }
+            TraceEvent::UnflushedTailLost { partition, from, log_end_offset } => {
+                let (last, from) = (names::grouped(log_end_offset.0), names::grouped(from.0));
+                let key = GroupKey::TailLost(stamped.node);
+                let detail = format!("from {from}, log end {last}");
+                self.group(stamped.at, key, *partition, detail, SimDuration::ZERO);
+            }
+            TraceEvent::ReaderStopped { partition, error } => {
+                let name = names::partition(header, *partition);
+                self.line(stamped.at, format!("{} stopped on {name}: {error}", node()), None);
+            }
+            TraceEvent::WorkloadEnded => {
+                self.line(stamped.at, "the workload ends; temporary faults heal".to_owned(), None);
+            }
+            TraceEvent::ProcessStarted { .. }
+            | TraceEvent::ClusterSettled
+            | TraceEvent::RunEnded
+            | TraceEvent::ControllerResigned { .. }
+            | TraceEvent::BrokerRegistered { .. }
+            | TraceEvent::BecameLeader { .. }
+            | TraceEvent::BecameFollower { .. }
+            | TraceEvent::Appended { .. }
+            | TraceEvent::Replicated { .. }
+            | TraceEvent::AppendRefused { .. }
+            | TraceEvent::Deduplicated { .. }
+            | TraceEvent::ProduceAnswered { .. }
+            | TraceEvent::FollowerFetched { .. }
+            | TraceEvent::HighWatermarkAdvanced { .. }
+            | TraceEvent::HighWatermarkLowered { .. }
+            | TraceEvent::IsrProposed { .. }
+            | TraceEvent::IsrCommitted { .. }
+            | TraceEvent::IsrProposalRefused { .. }
+            | TraceEvent::LogRecovered { .. }
+            | TraceEvent::BrokerStateChanged { .. }
+            | TraceEvent::RecordsCreated { .. }
+            | TraceEvent::RecordsResent { .. }
+            | TraceEvent::BatchSent { .. }
+            | TraceEvent::BatchRetried { .. }
+            | TraceEvent::RecordsCompleted { .. }
+            | TraceEvent::ProducerIdAssigned { .. }
+            | TraceEvent::RecordsRead { .. }
+            | TraceEvent::PositionReset { .. } => {}
+        }
+    }
+
+    /// The lines, in order.
+    #[must_use]
+    pub fn finish(mut self, header: &RunHeader) -> (Vec<TimelineEntry>, ClusterCounts) {
+        self.flush(header);
+        if self.dropped > 0 {
+            let at = self.entries.last().map(|last| last.at).unwrap_or_default();
+            let text = format!("… and {} more", names::counted(self.dropped, "line"));
+            self.entries.push(TimelineEntry { at, text, aside: None });
+        }
+        (self.entries, self.counts)
+    }
+
+    fn ended(&mut self, header: &RunHeader, world: &World, stamped: &Stamped, how: &str) {
+        let broker = world.broker_on(stamped.node);
+        let states = world.partitions.iter().filter_map(|partition| partition.state.as_ref());
+        let led: Vec<_> = states.filter(|state| state.leader == Some(broker)).collect();
+        let mut text = format!("{} {how}", names::node(header, stamped.node));
+        match led[..] {
+            [] => {}
+            [state] => {
+                let name = names::partition(header, state.partition);
+                let (epoch, isr) = (state.leader_epoch, names::brokers(&state.isr));
+                text.push_str(&format!(" while leading {name} (epoch {epoch}, ISR {isr})"));
+            }
+            _ => text.push_str(&format!(" while leading {} partitions", led.len())),
+        }
+        self.line(stamped.at, text, None);
+    }
+
+    fn partition_changed(
+        &mut self,
+        world: &World,
+        at: SimTime,
+        state: &PartitionState,
+        reason: PartitionChangeReason,
+    ) {
+        let known = world.index_of(state.partition).map(|index| &world.partitions[index]);
+        let before = known.and_then(|known| known.state.as_ref());
+        let leader_before = before.and_then(|before| before.leader);
+        let key = match state.leader {
+            Some(leader) if leader_before != Some(leader) => {
+                if reason != PartitionChangeReason::Created {
+                    self.counts.elections += 1;
+                    let unclean = reason == PartitionChangeReason::UncleanElection;
+                    self.counts.unclean_elections += u64::from(unclean);
+                }
+                GroupKey::Elected(leader, reason)
+            }
+            None if leader_before.is_some() => GroupKey::Offline,
+            Some(_) | None => match before {
+                Some(before) if before.isr != state.isr => {
+                    GroupKey::IsrChanged { shrunk: state.isr.len() < before.isr.len() }
+                }
+                Some(_) | None => return,
+            },
+        };
+        let since = known.and_then(|known| known.leaderless.since);
+        let detail = match key {
+            GroupKey::Elected(..) => format!("epoch {}", state.leader_epoch),
+            GroupKey::Offline
+            | GroupKey::IsrChanged { .. }
+            | GroupKey::Truncated(..)
+            | GroupKey::TailLost(_) => format!("ISR {}", names::brokers(&state.isr)),
+        };
+        let spell = since.map_or(SimDuration::ZERO, |since| at.since(since));
+        self.group(at, key, state.partition, detail, spell);
+    }
+
+    fn group(
+        &mut self,
+        at: SimTime,
+        key: GroupKey,
+        partition: TopicPartition,
+        detail: String,
+        spell: SimDuration,
+    ) {
+        let open = self.groups.iter().position(|group| group.key == key);
+        let index = open.unwrap_or_else(|| {
+            let (partitions, spell) = (Vec::new(), SimDuration::ZERO);
+            self.groups.push(Group { at, key, partitions, count: 0, spell });
+            self.groups.len() - 1
+        });
+        let group = &mut self.groups[index];
+        group.count += 1;
+        group.spell = group.spell.max(spell);
+        if group.partitions.len() < NAMED {
+            group.partitions.push((partition, detail));
+        }
+    }
+
+    fn flush(&mut self, header: &RunHeader) {
+        for group in std::mem::take(&mut self.groups) {
+            let (text, aside) = group.describe(header);
+            self.line(group.at, text, aside);
+        }
+    }
+
+    fn line(&mut self, at: SimTime, text: String, aside: Option<String>) {
+        if self.entries.len() < LINES_KEPT {
+            self.entries.push(TimelineEntry { at, text, aside });
+        } else {
+            self.dropped += 1;
+        }
+    }
+}
+
+impl Group {
+    fn describe(&self, header: &RunHeader) -> (String, Option<String>) {
+        let named = self.partitions.iter().map(|(partition, detail)| match self.key {
+            GroupKey::Truncated(..) => {
+                format!("{} {detail}", names::partition(header, *partition))
+            }
+            GroupKey::Elected(..)
+            | GroupKey::Offline
+            | GroupKey::IsrChanged { .. }
+            | GroupKey::TailLost(_) => {
+                format!("{} ({detail})", names::partition(header, *partition))
+            }
+        });
+        let mut which = named.collect::<Vec<_>>().join(", ");
+        if self.count > self.partitions.len() as u64 {
+            let more = names::grouped(self.count - self.partitions.len() as u64);
+            which.push_str(&format!(" and {more} more"));
+        }
+        let text = match self.key {
+            GroupKey::Elected(leader, PartitionChangeReason::UncleanElection) => {
+                format!("unclean election: broker {leader} leads {which}")
+            }
+            GroupKey::Elected(leader, PartitionChangeReason::PreferredElection) => {
+                format!("preferred election: broker {leader} leads {which}")
+            }
+            GroupKey::Elected(leader, _) => format!("broker {leader} leads {which}"),
+            GroupKey::Offline => format!("no leader for {which}"),
+            GroupKey::IsrChanged { shrunk: true } => format!("ISR shrank: {which}"),
+            GroupKey::IsrChanged { shrunk: false } => format!("ISR grew: {which}"),
+            GroupKey::Truncated(node, reason) => {
+                let by = match reason {
+                    TruncationReason::LeaderEpoch => "",
+                    TruncationReason::HighWatermark => " to its high watermark",
+                    TruncationReason::LeaderLogEnd => " to its leader's log end",
+                    TruncationReason::LeaderLogStart => " entirely",
+                };
+                format!("{} truncated {which}{by}", names::node(header, node))
+            }
+            GroupKey::TailLost(node) => {
+                format!("{} lost an unflushed tail: {which}", names::node(header, node))
+            }
+        };
+        let spell = (self.spell > SimDuration::ZERO)
+            .then(|| format!("{} without a leader", names::seconds(self.spell)));
+        (text, spell)
+    }
+}

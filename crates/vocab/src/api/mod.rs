@@ -1,0 +1,193 @@
+//! One struct per Kafka API that the simulation speaks. Requests and responses travel as values; their size on the wire is
+//! estimated for bandwidth and service time.
+
+mod controller;
+mod data;
+mod quorum;
+
+pub use controller::*;
+pub use data::*;
+pub use quorum::*;
+
+use crate::error::ErrorCode;
+use crate::ids::{BrokerId, ControllerId, CorrelationId, LeaderEpoch, NodeId};
+use serde::{Deserialize, Serialize};
+
+macro_rules! apis {
+    ($($name:ident($request:ty, $response:ty);)*) => {
+        /// Which API a request or response belongs to.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum ApiKey { $(
+            #[doc = concat!("[`", stringify!($request), "`].")]
+            $name,
+        )* }
+
+        impl ApiKey {
+            /// Kafka's name of the API.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(ApiKey::$name => stringify!($name),)* }
+            }
+        }
+
+        /// A request of any API.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum Request { $(
+            #[doc = concat!("See [`", stringify!($request), "`].")]
+            $name($request),
+        )* }
+
+        /// A response of any API.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum Response { $(
+            #[doc = concat!("See [`", stringify!($response), "`].")]
+            $name($response),
+        )* }
+
+        impl Request {
+            /// The API it belongs to.
+            #[must_use]
+            pub const fn api(&self) -> ApiKey {
+                match self { $(Request::$name(_) => ApiKey::$name,)* }
+            }
+        }
+
+        impl Response {
+            /// The API it belongs to.
+            #[must_use]
+            pub const fn api(&self) -> ApiKey {
+                match self { $(Response::$name(_) => ApiKey::$name,)* }
+            }
+        }
+    };
+}
+
+apis! {
+    Produce(ProduceRequest, ProduceResponse);
+    Fetch(FetchRequest, FetchResponse);
+    ListOffsets(ListOffsetsRequest, ListOffsetsResponse);
+    Metadata(MetadataRequest, MetadataResponse);
+    OffsetsForLeaderEpoch(OffsetsForLeaderEpochRequest, OffsetsForLeaderEpochResponse);
+    InitProducerId(InitProducerIdRequest, InitProducerIdResponse);
+    AllocateProducerIds(AllocateProducerIdsRequest, AllocateProducerIdsResponse);
+    AlterPartition(AlterPartitionRequest, AlterPartitionResponse);
+    BrokerRegistration(BrokerRegistrationRequest, BrokerRegistrationResponse);
+    BrokerHeartbeat(BrokerHeartbeatRequest, BrokerHeartbeatResponse);
+    Vote(VoteRequest, VoteResponse);
+    BeginQuorumEpoch(BeginQuorumEpochRequest, BeginQuorumEpochResponse);
+    EndQuorumEpoch(EndQuorumEpochRequest, EndQuorumEpochResponse);
+    QuorumFetch(QuorumFetchRequest, QuorumFetchResponse);
+}
+
+/// What travels on a connection, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// Client to server.
+    Request(CorrelationId, Box<Request>),
+    /// Server to client, in the order of the requests.
+    Response(CorrelationId, Box<Response>),
+}
+
+/// Bytes of a request or response header with the common fields (client id, topic names): an estimate.
+const HEADER_BYTES: u32 = 60;
+/// Bytes that one partition adds to a request or response besides its records: an estimate.
+const PARTITION_BYTES: u32 = 40;
+
+impl Frame {
+    /// Estimated size on the wire in bytes.
+    #[must_use]
+    pub fn size(&self) -> u32 {
+        let body = match self {
+            Frame::Request(_, request) => request_bytes(request),
+            Frame::Response(_, response) => response_bytes(response),
+        };
+        HEADER_BYTES + body
+    }
+}
+
+fn request_bytes(request: &Request) -> u32 {
+    match request {
+        Request::Produce(produce) => {
+            produce.partitions.iter().map(|entry| PARTITION_BYTES + entry.batch.size).sum()
+        }
+        Request::Fetch(fetch) => 60 + PARTITION_BYTES * fetch.partitions.len() as u32,
+        Request::ListOffsets(list) => PARTITION_BYTES * list.partitions.len() as u32,
+        Request::OffsetsForLeaderEpoch(epochs) => PARTITION_BYTES * epochs.partitions.len() as u32,
+        Request::AlterPartition(alter) => PARTITION_BYTES * alter.partitions.len() as u32,
+        Request::Metadata(_)
+        | Request::InitProducerId(_)
+        | Request::AllocateProducerIds(_)
+        | Request::BrokerRegistration(_)
+        | Request::BrokerHeartbeat(_)
+        | Request::Vote(_)
+        | Request::BeginQuorumEpoch(_)
+        | Request::EndQuorumEpoch(_)
+        | Request::QuorumFetch(_) => PARTITION_BYTES,
+    }
+}
+
+fn response_bytes(response: &Response) -> u32 {
+    match response {
+        Response::Fetch(fetch) => fetch
+            .partitions
+            .iter()
+            .map(|entry| {
+                PARTITION_BYTES + entry.batches.iter().map(|batch| batch.size).sum::<u32>()
+            })
+            .sum(),
+        Response::Produce(produce) => PARTITION_BYTES * produce.partitions.len() as u32,
+        Response::ListOffsets(list) => PARTITION_BYTES * list.partitions.len() as u32,
+        Response::Metadata(metadata) => {
+            PARTITION_BYTES * (metadata.brokers.len() + metadata.partitions.len()) as u32
+        }
+        Response::OffsetsForLeaderEpoch(epochs) => PARTITION_BYTES * epochs.partitions.len() as u32,
+        Response::AlterPartition(alter) => PARTITION_BYTES * alter.partitions.len() as u32,
+        Response::QuorumFetch(fetch) => PARTITION_BYTES * (1 + fetch.entries.len() as u32),
+        Response::InitProducerId(_)
+        | Response::AllocateProducerIds(_)
+        | Response::BrokerRegistration(_)
+        | Response::BrokerHeartbeat(_)
+        | Response::Vote(_)
+        | Response::BeginQuorumEpoch(_)
+        | Response::EndQuorumEpoch(_) => PARTITION_BYTES,
+    }
+}
+
+/// A listener to connect to: a process, and which of its servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// The process.
+    pub node: NodeId,
+    /// The server in it.
+    pub listener: Listener,
+}
+
+/// A server of a process. A combined node has both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Listener {
+    /// The broker's listener, for clients and other brokers.
+    Broker,
+    /// The controller's listener, for brokers and other voters.
+    Controller,
+}
+
+/// The leader that a broker names in an error (KIP-951) or in a fetch response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct CurrentLeader {
+    /// Its id.
+    pub leader: BrokerId,
+    /// Its epoch.
+    pub leader_epoch: LeaderEpoch,
+}
+
+/// Who leads the metadata quorum, as far as the answering node knows: sent with NOT_CONTROLLER and in quorum responses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct KnownController {
+    /// The leader, if known.
+    pub leader: Option<ControllerId>,
+    /// The quorum epoch in which the answering node is.
+    pub epoch: crate::ids::ControllerEpoch,
+}
+
+/// How a produce or fetch may be answered for a partition: shorthand used by several APIs.
+pub type PartitionError = ErrorCode;

@@ -1,0 +1,220 @@
+use super::*;
+use crate::api::Acks;
+use crate::config::{AutoOffsetReset, JavaProducerConfig};
+use crate::rules::ProtocolRules;
+use crate::time::SimDuration;
+
+fn version(text: &str) -> KafkaVersion {
+    text.parse().unwrap()
+}
+
+fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+fn java(at: &str, set: &[(&str, &str)]) -> Result<JavaProducerConfig, PropertyError> {
+    java_producer_config(version(at), ProtocolRules::of(version(at)), &pairs(set))
+}
+
+/// Rows of kafka-semantics.md, section 8: the default of each version, `-` where there is no such property.
+#[test]
+fn defaults_follow_the_versions() {
+    let versions = ["0.8.2", "0.9.0", "0.10.1", "0.11.0", "2.0", "2.8", "3.3", "3.9", "4.0", "4.2"];
+    let check = |scope: Scope, name: &str, expected: &str| {
+        let definition = lookup(name, scope).unwrap_or_else(|| panic!("{name}"));
+        let defaults = versions.map(|at| definition.default_for(version(at)).unwrap_or("-"));
+        assert_eq!(defaults.join(" "), expected, "{name}");
+    };
+    use Scope::{Broker, Consumer, Producer, Topic};
+    check(Producer, "acks", "1 1 1 1 1 1 all all all all");
+    check(Producer, "enable.idempotence", "- - - false false false true true true true");
+    check(Producer, "linger.ms", "0 0 0 0 0 0 0 0 5 5");
+    let max = "2147483647";
+    check(Producer, "retries", &format!("0 0 0 0 0 {max} {max} {max} {max} {max}"));
+    check(Producer, "delivery.timeout.ms", "- - - - - 120000 120000 120000 120000 120000");
+    check(Producer, "retry.backoff.max.ms", "- - - - - - - 1000 1000 1000");
+    check(
+        Broker,
+        "replica.lag.time.max.ms",
+        "10000 10000 10000 10000 10000 30000 30000 30000 30000 30000",
+    );
+    check(Broker, "broker.session.timeout.ms", "- - - - - 9000 9000 9000 9000 9000");
+    check(Broker, "zookeeper.session.timeout.ms", "6000 6000 6000 6000 6000 18000 18000 18000 - -");
+    check(Broker, "replica.lag.max.messages", "4000 - - - - - - - - -");
+    check(Broker, "group.coordinator.append.linger.ms", "- - - - - - - 10 5 -1");
+    check(
+        Topic,
+        "unclean.leader.election.enable",
+        "true true true false false false false false false false",
+    );
+    check(
+        Consumer,
+        "session.timeout.ms",
+        "- 30000 10000 10000 10000 10000 45000 45000 45000 45000",
+    );
+    check(
+        Consumer,
+        "request.timeout.ms",
+        "- 40000 305000 305000 30000 30000 30000 30000 30000 30000",
+    );
+    check(Consumer, "max.poll.records", "- - 500 500 500 500 500 500 500 500");
+}
+
+#[test]
+fn every_row_is_sound() {
+    for &scope in Scope::ALL {
+        let rows = table(scope);
+        for (position, row) in rows.iter().enumerate() {
+            assert_eq!(row.scope, scope, "{}", row.name);
+            assert!(row.defaults.is_sorted_by_key(|&(since, _)| since), "{}", row.name);
+            let names = |row: &PropertyDefinition| [&[row.name], row.aliases].concat();
+            for other in &rows[position + 1..] {
+                let shared = names(row).into_iter().any(|name| names(other).contains(&name));
+                assert!(!shared, "{} twice in {scope}", row.name);
+            }
+            for &(since, default) in row.defaults.iter().filter(|(_, default)| !default.is_empty())
+            {
+                let given = pairs(&[(row.name, default)]);
+                let result = resolve::Resolved::new(since, scope, &given);
+                assert!(result.is_ok(), "{} = {default}: {:?}", row.name, result.err());
+            }
+            assert!(row.doc.ends_with('.'), "{}", row.name);
+        }
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_property_is_said() {
+    let message = |at: &str, set: &[(&str, &str)]| java(at, set).unwrap_err().to_string();
+    assert_eq!(message("3.9", &[("ack", "1")]), "producers have no property `ack`");
+    assert_eq!(
+        message("2.0", &[("delivery.timeout.ms", "1000")]),
+        "`delivery.timeout.ms` does not exist in 2.0: it came with 2.1"
+    );
+    assert_eq!(message("3.9", &[("acks", "2")]), "`acks` must be one of all, -1, 0, 1, not `2`");
+    assert_eq!(
+        message("3.9", &[("batch.size", "-1")]),
+        "`batch.size` must be at least 0 B, not -1"
+    );
+    assert_eq!(
+        message("3.9", &[("linger.ms", "5ms")]),
+        "`linger.ms` must be a whole number (ms), not `5ms`"
+    );
+    let brokers = |at: &str, set: &[(&str, &str)]| {
+        broker_config(version(at), ProtocolRules::of(version(at)), &pairs(set))
+    };
+    assert_eq!(
+        brokers("4.0", &[("zookeeper.connect", "zk:2181")]).unwrap_err().to_string(),
+        "`zookeeper.connect` does not exist in 4.0: it was removed in 4.0"
+    );
+    assert_eq!(
+        brokers("3.9", &[("replica.lag.time.max.ms", "400")]).unwrap_err().to_string(),
+        "`replica.fetch.wait.max.ms` (500) must not be larger than `replica.lag.time.max.ms` (400)"
+    );
+    let error = brokers("3.9", &[("acks", "all")]).unwrap_err();
+    let elsewhere = vec![Scope::Producer, Scope::LibrdkafkaProducer];
+    assert_eq!(
+        error,
+        PropertyError::Unknown { name: "acks".into(), scope: Scope::Broker, elsewhere }
+    );
+}
+
+/// kafka-semantics.md, section 3.6.
+#[test]
+fn idempotence_gives_way_silently_or_loudly_by_version() {
+    let on = ("enable.idempotence", "true");
+    let in_flight = ("max.in.flight.requests.per.connection", "6");
+    assert!(java("3.9", &[]).unwrap().idempotence);
+    assert!(!java("2.8", &[]).unwrap().idempotence);
+    assert!(!java("3.0", &[]).unwrap().idempotence);
+    assert!(java("3.0", &[on]).unwrap().idempotence);
+    assert!(java("3.0.1", &[]).unwrap().idempotence);
+    assert!(!java("3.1", &[]).unwrap().idempotence);
+    assert!(java("3.2", &[]).unwrap().idempotence);
+
+    assert!(!java("3.9", &[("acks", "1")]).unwrap().idempotence);
+    assert!(!java("3.9", &[("retries", "0")]).unwrap().idempotence);
+    assert!(!java("3.9", &[in_flight]).unwrap().idempotence);
+    assert!(java("4.0", &[in_flight]).is_err());
+    assert!(!java("4.0", &[("acks", "1")]).unwrap().idempotence);
+    for conflict in [("acks", "1"), ("retries", "0"), in_flight] {
+        let error = java("3.9", &[on, conflict]).unwrap_err();
+        assert_eq!((error.name(), error.other()), (conflict.0, Some(on.0)));
+    }
+    let old = java("2.8", &[on]).unwrap();
+    assert_eq!((old.acks, old.retries, old.max_in_flight), (Acks::All, 2_147_483_647, 5));
+    assert!(java("2.8", &[on, ("acks", "1")]).is_err());
+    assert_eq!(java("0.11.0", &[on]).unwrap().max_in_flight, 1);
+}
+
+#[test]
+fn the_delivery_timeout_covers_linger_and_request_timeout() {
+    let timeout =
+        |at: &str, set: &[(&str, &str)]| java(at, set).map(|config| config.delivery_timeout);
+    assert_eq!(timeout("2.0", &[]), Ok(None));
+    assert_eq!(timeout("3.9", &[]), Ok(Some(SimDuration::from_secs(120))));
+    let slow = ("request.timeout.ms", "200000");
+    assert_eq!(timeout("3.9", &[slow]), Ok(Some(SimDuration::from_secs(200))));
+    assert!(timeout("3.9", &[slow, ("delivery.timeout.ms", "120000")]).is_err());
+}
+
+#[test]
+fn a_topic_inherits_from_its_brokers() {
+    let config = |broker: &[(&str, &str)], topic: &[(&str, &str)]| {
+        let (broker, topic) = (pairs(broker), pairs(topic));
+        topic_config(version("3.9"), TopicProperties { broker: &broker, topic: &topic })
+    };
+    let plain = config(&[], &[]).unwrap();
+    assert_eq!(plain.min_insync_replicas, 1);
+    assert_eq!(plain.max_message_bytes, 1_048_588);
+    assert_eq!((plain.flush_messages, plain.flush_interval), (u64::MAX, SimDuration::MAX));
+    let brokers =
+        [("min.insync.replicas", "2"), ("message.max.bytes", "9"), ("log.flush.interval.ms", "50")];
+    let inherited = config(&brokers, &[]).unwrap();
+    assert_eq!(inherited.min_insync_replicas, 2);
+    assert_eq!(inherited.max_message_bytes, 9);
+    assert_eq!(inherited.flush_interval, SimDuration::from_millis(50));
+    assert_eq!(config(&brokers, &[("min.insync.replicas", "3")]).unwrap().min_insync_replicas, 3);
+}
+
+#[test]
+fn librdkafka_has_its_own_names_and_adjustments() {
+    let config = |set: &[(&str, &str)]| {
+        librdkafka_producer_config(ProtocolRules::of(KafkaVersion::NEWEST), &pairs(set))
+    };
+    let plain = config(&[]).unwrap();
+    assert_eq!((plain.acks, plain.idempotence, plain.max_in_flight), (Acks::All, false, 1_000_000));
+    assert_eq!(plain.client.request_timeout, SimDuration::from_secs(60));
+    assert_eq!(plain.sticky_partitioning_linger, SimDuration::from_millis(10));
+    let aliased =
+        config(&[("request.required.acks", "1"), ("queue.buffering.max.ms", "0.5")]).unwrap();
+    assert_eq!((aliased.acks, aliased.linger), (Acks::Leader, SimDuration::from_micros(500)));
+    assert_eq!(aliased.sticky_partitioning_linger, SimDuration::from_millis(1));
+    assert_eq!(config(&[("enable.idempotence", "true")]).unwrap().max_in_flight, 5);
+    for conflict in [("acks", "1"), ("retries", "0"), ("max.in.flight", "6")] {
+        assert!(config(&[("enable.idempotence", "true"), conflict]).is_err(), "{conflict:?}");
+    }
+    assert!(matches!(
+        config(&[("retries", "1"), ("message.send.max.retries", "2")]),
+        Err(PropertyError::SetTwice { .. })
+    ));
+    assert_eq!(config(&[("message.timeout.ms", "0")]).unwrap().message_timeout, SimDuration::MAX);
+}
+
+#[test]
+fn the_consumer_starts_where_it_is_told() {
+    let config = |at: &str, reset: &str| {
+        let set = pairs(&[("auto.offset.reset", reset)]);
+        consumer_config(version(at), ProtocolRules::of(version(at)), &set)
+            .map(|config| config.auto_offset_reset)
+    };
+    assert_eq!(config("3.9", "earliest"), Ok(AutoOffsetReset::Earliest));
+    let hour_and_half = SimDuration::from_secs(5_400);
+    assert_eq!(
+        config("4.0", "by_duration:PT1H30M"),
+        Ok(AutoOffsetReset::ByDuration(hour_and_half))
+    );
+    assert!(config("3.9", "by_duration:PT1H").is_err());
+    assert!(config("4.0", "by_duration:1h").is_err());
+    assert!(config("3.9", "largest").is_err());
+}

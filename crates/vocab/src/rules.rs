@@ -1,0 +1,176 @@
+//! Protocol rules: every way in which Kafka changed its mind, by name.
+//!
+//! A machine never asks for a version. It asks whether a rule holds, so a scenario may switch one off, to re-create a
+//! historical bug, or to show what the rule is for.
+
+use crate::version::KafkaVersion;
+use serde::{Deserialize, Serialize};
+
+macro_rules! protocol_rules {
+    ($($(#[$doc:meta])* $name:ident: $since:expr, $until:expr;)*) => {
+        /// One rule of the protocol that some version of Kafka follows and another does not.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum ProtocolRule { $($(#[$doc])* $name,)* }
+
+        impl ProtocolRule {
+            /// Every rule, in the order of declaration.
+            pub const ALL: &'static [ProtocolRule] = &[$(ProtocolRule::$name,)*];
+
+            /// The rule's name as a scenario writes it.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(ProtocolRule::$name => stringify!($name),)* }
+            }
+
+            /// First version that follows the rule, and first that no longer does.
+            #[must_use]
+            pub const fn versions(self) -> (KafkaVersion, Option<KafkaVersion>) {
+                match self { $(ProtocolRule::$name => ($since, $until),)* }
+            }
+        }
+    };
+}
+
+const fn version(major: u8, minor: u8, patch: u8) -> KafkaVersion {
+    KafkaVersion::new(major, minor, patch)
+}
+
+const ALWAYS: KafkaVersion = KafkaVersion::OLDEST;
+
+protocol_rules! {
+    /// A follower truncates where its log and the leader's part, found by leader epochs (KIP-101). Off: to its own
+    /// high watermark, which loses committed records.
+    TruncateByLeaderEpoch: version(0, 11, 0), None;
+    /// The answer to OffsetsForLeaderEpoch names the epoch it speaks of (KIP-279). Off: two fast elections can leave
+    /// replicas that differ.
+    EpochInOffsetsForLeaderEpoch: version(2, 0, 0), None;
+    /// A follower fetches at once and is told in the fetch response where its log diverges (KIP-595). Off: it asks
+    /// with OffsetsForLeaderEpoch before it fetches.
+    TruncateOnFetch: version(2, 7, 0), None;
+    /// Fetch, ListOffsets and OffsetsForLeaderEpoch carry the leader epoch and are fenced by it (KIP-320).
+    FenceByLeaderEpoch: version(2, 1, 0), None;
+    /// A replica joins the ISR only when it has reached the start of the leader's epoch.
+    IsrExpandAwaitsEpochStart: version(2, 0, 0), None;
+    /// A replica joins the ISR only if its fetch carries the broker epoch that is registered (KIP-903).
+    IsrExpandChecksBrokerEpoch: version(3, 5, 0), None;
+    /// A fenced broker, or one in controlled shutdown, cannot join an ISR (KIP-841).
+    IsrExpandChecksFencing: version(3, 3, 0), None;
+    /// The high watermark waits for the maximal ISR, pending members included (KIP-497). Off: for the committed ISR.
+    HighWatermarkAwaitsMaximalIsr: version(2, 7, 0), None;
+    /// The high watermark also waits for replicas outside the ISR that are caught up by time.
+    HighWatermarkAwaitsCaughtUp: version(0, 10, 2), None;
+    /// The high watermark stands still while the committed ISR is smaller than min.insync.replicas (KIP-966).
+    HighWatermarkFrozenUnderMinIsr: version(3, 7, 0), None;
+    /// min.insync.replicas counts as at most the number of replicas.
+    MinIsrCappedByReplicationFactor: version(3, 7, 0), None;
+    /// A new leader starts from the high watermark that it knew as a follower. Off: from its log end offset, a bug
+    /// that no release had, kept to show that it is caught.
+    NewLeaderKeepsHighWatermark: ALWAYS, None;
+    /// The broker recognises any of a producer's last five batches (KIP-98). Off: only the last one, a bug that no
+    /// release had, kept to show that it is caught.
+    DeduplicateLastFiveBatches: version(0, 11, 0), None;
+    /// Replicas that left an ISR smaller than min.insync.replicas stay eligible for a clean election (KIP-966).
+    EligibleLeaderReplicas: version(4, 1, 0), None;
+    /// A shrink of the ISR also raises the leader epoch (metadata versions before 3.6).
+    IsrShrinkBumpsLeaderEpoch: ALWAYS, Some(version(3, 6, 0));
+    /// The controller looks for silent brokers in sweeps of an eighth of the session. Off: a timer at each deadline.
+    FenceBrokersInSweeps: version(4, 0, 0), None;
+    /// A voter asks whether it could win before it starts an election (KIP-996). Off: a voter that was cut off comes back
+    /// with a higher epoch and deposes the active controller.
+    PreVote: version(4, 0, 0), None;
+    /// A waiting fetch of the metadata log is answered when the high watermark moves (KIP-1166). Off: only by new entries
+    /// or at its time limit, so that brokers may learn up to 500 ms late what was committed.
+    MetadataFetchAwaitsHighWatermark: version(4, 1, 0), None;
+    /// A NOT_LEADER_OR_FOLLOWER answer names the new leader (KIP-951).
+    LeaderInErrorResponse: version(3, 7, 0), None;
+    /// Clients back off exponentially between retries, with jitter (KIP-580). Off: `retry.backoff.ms` each time.
+    ExponentialRetryBackoff: version(3, 7, 0), None;
+    /// Requests of a lost connection are given back oldest first. Off: newest first.
+    CancelOldestFirst: version(2, 0, 0), None;
+    /// Records without a key stick to a partition until a batch is complete (KIP-480).
+    StickyPartitioner: version(2, 4, 0), Some(version(3, 3, 0));
+    /// Records without a key move on after `batch.size` bytes and favour short queues (KIP-794).
+    BuiltInPartitioner: version(3, 3, 0), None;
+    /// A consumer checks its position against the leader's epochs after a change of leader (KIP-320).
+    ValidatePosition: version(2, 3, 0), None;
+    /// A consumer sends no fetch to a broker while records from it wait to be returned. Off: it fetches the broker's
+    /// other partitions meanwhile, and the partition that waited is held up by their long poll.
+    FetchAwaitsEmptyBuffer: version(4, 0, 0), None;
+    /// A client that can reach no broker it knows starts over from its bootstrap list (KIP-899, KIP-1102). Off: it waits
+    /// for those it knows.
+    MetadataRebootstrap: version(4, 0, 0), None;
+    /// A partitioner class is asked again for a record that opens a batch (KIP-480), so that `RoundRobinPartitioner`
+    /// skips partitions (KAFKA-9965).
+    PartitionAgainForNewBatch: version(2, 4, 0), Some(version(4, 0, 0));
+    /// An idempotent producer that has lost track of its sequences raises its epoch itself (KIP-360). Off: it asks for a
+    /// new producer id.
+    BumpProducerEpochLocally: version(2, 5, 0), None;
+}
+
+/// Which rules hold: a set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ProtocolRules(u64);
+
+impl ProtocolRules {
+    /// The rules that `version` follows.
+    #[must_use]
+    pub fn of(version: KafkaVersion) -> Self {
+        let mut rules = ProtocolRules::default();
+        for &rule in ProtocolRule::ALL {
+            let (since, until) = rule.versions();
+            rules.set(rule, version >= since && until.is_none_or(|until| version < until));
+        }
+        rules
+    }
+
+    /// Whether `rule` holds.
+    #[must_use]
+    pub const fn has(self, rule: ProtocolRule) -> bool {
+        self.0 & (1 << rule as u32) != 0
+    }
+
+    /// Switches `rule` on or off.
+    pub const fn set(&mut self, rule: ProtocolRule, on: bool) {
+        if on {
+            self.0 |= 1 << rule as u32;
+        } else {
+            self.0 &= !(1 << rule as u32);
+        }
+    }
+
+    /// The same rules with `rule` switched on or off.
+    #[must_use]
+    pub const fn with(mut self, rule: ProtocolRule, on: bool) -> Self {
+        self.set(rule, on);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_follows_the_rules_of_its_time() {
+        let rules = |text: &str| ProtocolRules::of(text.parse().unwrap());
+        assert!(!rules("0.10.2").has(ProtocolRule::TruncateByLeaderEpoch));
+        assert!(rules("0.11.0").has(ProtocolRule::TruncateByLeaderEpoch));
+        assert!(!rules("3.6").has(ProtocolRule::HighWatermarkFrozenUnderMinIsr));
+        assert!(rules("3.7").has(ProtocolRule::HighWatermarkFrozenUnderMinIsr));
+        assert!(rules("3.2").has(ProtocolRule::StickyPartitioner));
+        assert!(!rules("3.3").has(ProtocolRule::StickyPartitioner));
+        assert!(!rules("4.0").has(ProtocolRule::EligibleLeaderReplicas));
+        assert!(rules("4.1").has(ProtocolRule::EligibleLeaderReplicas));
+    }
+
+    #[test]
+    fn a_rule_can_be_switched_alone() {
+        let rules = ProtocolRules::of(KafkaVersion::new(3, 9, 0));
+        let off = rules.with(ProtocolRule::FenceByLeaderEpoch, false);
+        for &rule in ProtocolRule::ALL {
+            let expected = rules.has(rule) && rule != ProtocolRule::FenceByLeaderEpoch;
+            assert_eq!(off.has(rule), expected, "{}", rule.name());
+        }
+        assert!(ProtocolRule::ALL.len() <= 64);
+    }
+}
