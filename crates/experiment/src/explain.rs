@@ -3,9 +3,10 @@
 use crate::case::Case;
 use crate::defect::Defect;
 use crate::subject::Subject;
-use acklab_verdict::explain::{Biographer, Life};
-use acklab_verdict::{Anomaly, AnomalyKind, Verdict};
-use acklab_vocab::trace::{Edge, Observer, RunHeader, Stamped};
+use crate::verify::Driver;
+use acklab_verdict::{Anomaly, AnomalyKind, Biographer, Life, Locator, Verdict};
+use acklab_vocab::ids::RecordId;
+use acklab_vocab::trace::{Edge, Observer, RunHeader, Stamped, TraceEvent};
 
 /// The anomalies of these kinds to explain: the first of each cause, or every one that the verdict has kept.
 #[must_use]
@@ -24,47 +25,81 @@ pub fn representatives<'v>(
     chosen
 }
 
-/// Runs a seed again and follows some records through it. A life is `None` where the run knows no such record.
+/// The records that subjects name in the history of a seed; `None` where it has no such record.
 ///
 /// # Errors
 /// [`Defect`] if the simulator panics.
-pub fn explain(
-    case: &Case,
-    seed: u64,
-    subjects: &[Subject],
-) -> Result<Vec<Option<Life>>, Defect> {
-    let biographers = subjects.iter().map(|subject| match *subject {
-        Subject::Record(id) => Biographer::of_record(id),
+pub fn find(case: &Case, seed: u64, subjects: &[Subject]) -> Result<Vec<Option<RecordId>>, Defect> {
+    let searches = subjects.iter().map(|subject| match *subject {
+        Subject::Record(wanted) => Search::Record { wanted, found: false },
         Subject::Copy { partition, offset, epoch } => {
-            Biographer::of_copy(partition, offset, epoch)
+            Search::Copy(Locator::new(partition, offset, epoch))
         }
     });
-    let (outcome, observed) = case.run_observed(seed, Biographers(biographers.collect()))?;
+    let result = case.observe(seed, Driver::Madsim, Many(searches.collect()))?;
+    Ok(result.observer.0.into_iter().map(Search::finish).collect())
+}
+
+/// Runs a seed again and follows some of its records through it.
+///
+/// # Errors
+/// [`Defect`] if the simulator panics.
+pub fn explain(case: &Case, seed: u64, records: &[RecordId]) -> Result<Vec<Life>, Defect> {
+    let biographers = Many(records.iter().map(|&record| Biographer::new(record)).collect());
+    let (outcome, observed) = case.run_observed(seed, biographers)?;
     let life = |biographer: Biographer| biographer.finish(&outcome.verdict);
     Ok(observed.0.into_iter().map(life).collect())
 }
 
-/// Several biographers at one run.
-struct Biographers(Vec<Biographer>);
+/// Looks for one record.
+enum Search {
+    Record { wanted: RecordId, found: bool },
+    Copy(Locator),
+}
 
-impl Observer for Biographers {
-    fn begin(&mut self, header: &RunHeader) {
-        for biographer in &mut self.0 {
-            biographer.begin(header);
+impl Search {
+    fn finish(self) -> Option<RecordId> {
+        match self {
+            Search::Record { wanted, found } => found.then_some(wanted),
+            Search::Copy(locator) => locator.finish(),
         }
+    }
+}
+
+impl Observer for Search {
+    fn observe(&mut self, stamped: &Stamped) {
+        match self {
+            Search::Copy(locator) => locator.observe(stamped),
+            Search::Record { wanted, found } => {
+                let TraceEvent::RecordsCreated { producer, first, stride, count } = stamped.event
+                else {
+                    return;
+                };
+                let position = wanted.sequence.checked_sub(first);
+                *found |= producer == wanted.producer
+                    && position.is_some_and(|position| {
+                        position.is_multiple_of(stride.max(1)) && position / stride.max(1) < count
+                    });
+            }
+        }
+    }
+}
+
+/// Several observers of one kind at one run.
+struct Many<O>(Vec<O>);
+
+impl<O: Observer> Observer for Many<O> {
+    fn begin(&mut self, header: &RunHeader) {
+        self.0.iter_mut().for_each(|observer| observer.begin(header));
     }
 
     fn observe(&mut self, stamped: &Stamped) {
-        for biographer in &mut self.0 {
-            biographer.observe(stamped);
-        }
+        self.0.iter_mut().for_each(|observer| observer.observe(stamped));
     }
 
     fn edge(&mut self, edge: &Edge) {
-        for biographer in &mut self.0 {
-            biographer.edge(edge);
-        }
+        self.0.iter_mut().for_each(|observer| observer.edge(edge));
     }
 
-    const WANTS_EDGES: bool = Biographer::WANTS_EDGES;
+    const WANTS_EDGES: bool = O::WANTS_EDGES;
 }

@@ -16,7 +16,7 @@ pub fn junit(report: &TestReport) -> String {
 fn suite(scenario: &ScenarioReport, report: &TestReport) -> TestSuite {
     let name = &scenario.scenario;
     let mut suite = TestSuite::new(name.as_str());
-    suite.add_property(("seeds", report.seeds.to_string()));
+    suite.add_property(("seeds".to_owned(), report.seeds.to_string()));
     for variant in &scenario.variants {
         add_variant(&mut suite, name, variant);
     }

@@ -94,6 +94,11 @@ pub trait Machine {
         cx: &mut Cx<'_, Self::Timer, Self::Report>,
         input: Input<Self::Timer, Self::Call>,
     );
+
+    /// Whether it accepts connections now. A server whose socket is not open yet refuses them.
+    fn listens(&self) -> bool {
+        true
+    }
 }
 
 /// What one call of `handle` has asked for and stated. The runtime keeps one per kind of machine and empties it after

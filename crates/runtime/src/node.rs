@@ -6,7 +6,7 @@ use crate::world::Event;
 use acklab_machines::broker::{Broker, BrokerCall, BrokerTimer};
 use acklab_machines::controller::{Controller, ControllerCall, ControllerTimer};
 use acklab_machines::disk::Disk;
-use acklab_machines::machine::Outbox;
+use acklab_machines::machine::{Machine, Outbox};
 use acklab_machines::producer::{Producer, ProducerCall, ProducerReport, ProducerTimer};
 use acklab_machines::reader::{Reader, ReaderTimer};
 use acklab_machines::rng::NodeRng;
@@ -66,6 +66,17 @@ impl Node {
             threads: vec![SimTime(i64::MIN); usize::from(threads)],
             application: None,
         }
+    }
+
+    /// Which of its machines accepts connections to a listener now.
+    pub(crate) fn accepts(&self, listener: Listener) -> Option<u8> {
+        let role = self.role_of(listener)?;
+        let listens = match &self.machines[usize::from(role)].machine {
+            AnyMachine::Broker(broker, _) => broker.listens(),
+            AnyMachine::Controller(controller, _) => controller.listens(),
+            AnyMachine::Producer(..) | AnyMachine::Reader(..) => false,
+        };
+        listens.then_some(role)
     }
 
     /// Which of its machines serves a listener.

@@ -297,7 +297,7 @@ impl<O: Observer> World<O> {
         let host = &mut self.nodes[usize::from(node.0)];
         let role = match host.life {
             Life::Dead => None,
-            Life::Running | Life::Paused(_) => host.role_of(listener),
+            Life::Running | Life::Paused(_) => host.accepts(listener),
         };
         let Some(role) = role else {
             self.transmit(connection, Way::ToClient, Packet::Reset);

@@ -256,7 +256,7 @@ fn set_property(properties: &mut Node, name: &str, change: &Change) {
             _ => true,
         });
     }
-    set_entry(properties, name, change);
+    insert(properties, name, change.value.clone(), change);
 }
 
 fn same_property(first: &str, second: &str) -> bool {
@@ -268,7 +268,10 @@ fn same_property(first: &str, second: &str) -> bool {
 
 /// Sets a key of a map; a boolean or number may come as text.
 fn set_entry(map: &mut Node, key: &str, change: &Change) {
-    let value = field_value(key, &change.value);
+    insert(map, key, field_value(key, &change.value), change);
+}
+
+fn insert(map: &mut Node, key: &str, value: Node, change: &Change) {
     if let Value::Call(Call { name: None, arguments: Some(arguments) }) = &map.value
         && arguments.is_empty()
     {
@@ -292,7 +295,7 @@ fn field_value(field: &str, value: &Node) -> Node {
     let Value::Text(text) = &value.value else {
         return value.clone();
     };
-    if TEXT_FIELDS.contains(&field) || field.contains('.') {
+    if TEXT_FIELDS.contains(&field) {
         return value.clone();
     }
     let quotes = (value.span.end - value.span.start) as usize > text.len();

@@ -1,7 +1,8 @@
-//! Why a record met its fate: a closed list, with what to say of each and whether a promise was broken.
+//! Why a record met its fate: a closed list, with what to say of each and whether a promise was
+//! broken.
 //!
-//! Sources: kafka-semantics.md sections 1, 3 and 10, and the KIPs named at the variants. Later parts add the causes of
-//! reprocessing and skipping.
+//! Sources: kafka-semantics.md sections 1, 3 and 10, and the KIPs named at the variants. Later
+//! parts add the causes of reprocessing and skipping.
 
 use acklab_vocab::api::Acks;
 use acklab_vocab::ids::{BrokerId, LeaderEpoch, Offset, RecordId, TopicPartition};
@@ -40,7 +41,7 @@ macro_rules! causes {
 }
 
 causes! {
-    // ---- lost ------------------------------------------------------------------------------------------------------
+    // ---- lost -----------------------------------------------------------------------------------
     /// The leader failed before the next one had fetched the record.
     AckedBeforeReplication = "acked_before_replication",
         "acked before replication, leader failed over",
@@ -69,15 +70,18 @@ causes! {
     Acks0NotReplicated = "acks_0_not_replicated",
         "acks=0: appended by the leader, which failed before replication",
         "acks=all with min.insync.replicas=2";
-    /// The new leader had the record and cut it away at its own high watermark after a restart (KIP-101).
+    /// The new leader had the record and cut it away at its own high watermark after a restart
+    /// (KIP-101).
     HighWatermarkTruncation = "high_watermark_truncation",
         "a follower cut its log back to its high watermark and then became leader (KIP-101)",
         "Kafka 0.11 or later: truncation by leader epoch";
-    /// The last in-sync replica lost its tail and was elected all the same, while others still had the record (KIP-966).
+    /// The last in-sync replica lost its tail and was elected all the same, while others still had
+    /// the record (KIP-966).
     LastReplicaStanding = "last_replica_standing",
         "the last in-sync replica lost power and was elected again with a shorter log (KIP-966)",
         "eligible leader replicas (Kafka 4.1, min.insync.replicas=2), or separate power domains";
-    /// A preferred election or an orderly shutdown moved the leadership before the record was replicated.
+    /// A preferred election or an orderly shutdown moved the leadership before the record was
+    /// replicated.
     PlannedElection = "planned_election",
         "acked before replication, leadership moved by plan (preferred election or shutdown)",
         "acks=all with min.insync.replicas=2";
@@ -86,7 +90,7 @@ causes! {
         "the new leader had cut the record away, following a stale leader (KIP-279, KIP-320)",
         "Kafka 2.1 or later: fetches are fenced by leader epoch";
 
-    // ---- duplicated ------------------------------------------------------------------------------------------------
+    // ---- duplicated -----------------------------------------------------------------------------
     /// The answer was on its way, or lost; the producer sent again.
     AckLostRetried = "ack_lost_retried",
         "appended, but the answer was lost; the producer sent it again",
@@ -97,13 +101,14 @@ causes! {
         "enable.idempotence=true; request.timeout.ms above replica.lag.time.max.ms";
     /// Appended and replicated; the leader was gone before it could answer.
     LeaderMovedAfterReplicationRetried = "leader_moved_after_replication_retried",
-        "appended and replicated, but the leader changed before the answer; the producer sent it again",
+        "appended and replicated, but the leader changed before the answer; the producer sent again",
         "enable.idempotence=true";
     /// NOT_ENOUGH_REPLICAS_AFTER_APPEND.
     NotEnoughReplicasAfterAppendRetried = "not_enough_replicas_after_append_retried",
         "appended while the ISR shrank below min.insync.replicas; the producer sent it again",
         "enable.idempotence=true";
-    /// The producer had given the request up; the broker, paused or cut off meanwhile, executed it later.
+    /// The producer had given the request up; the broker, paused or cut off meanwhile, executed it
+    /// later.
     OldRequestExecuted = "paused_broker_executed_old_request",
         "a broker, paused or cut off, executed a request that the producer had given up",
         "enable.idempotence=true";
@@ -116,7 +121,7 @@ causes! {
         "the producer took a new producer epoch and sent an appended batch under a new number",
         "Kafka 2.5 or later (KIP-360)";
 
-    // ---- reordered -------------------------------------------------------------------------------------------------
+    // ---- reordered ------------------------------------------------------------------------------
     /// A later batch had been appended by the time it was sent again.
     RetriedBehindLaterBatch = "retried_behind_later_batch",
         "sent again after a later batch of the same producer had been appended",
@@ -130,7 +135,7 @@ causes! {
         "its first copy was in order, but was cut away at a change of leader",
         "acks=all with enable.idempotence=true";
 
-    // ---- phantom ---------------------------------------------------------------------------------------------------
+    // ---- phantom --------------------------------------------------------------------------------
     /// The application was told of a timeout.
     TimedOutButStored = "timed_out_but_stored",
         "reported as timed out, but it had been appended",
@@ -188,6 +193,8 @@ pub struct Terms {
     pub committed: bool,
     /// The topic's `min.insync.replicas`.
     pub min_insync_replicas: u16,
+    /// The rule TruncateByLeaderEpoch holds.
+    pub truncates_by_epoch: bool,
     /// The rule EligibleLeaderReplicas holds.
     pub eligible_leader_replicas: bool,
     /// A documented defect of this version that has shown on the partition.
@@ -221,10 +228,10 @@ impl Cause {
             | Cause::PlannedElection
             | Cause::Acks0NotReplicated => terms.unless(!terms.is_replicated()),
             Cause::HighWatermarkTruncation => {
-                if terms.is_replicated() {
-                    Promise::KnownViolation("KIP-101")
-                } else {
-                    Promise::Kept
+                match (terms.is_replicated(), terms.truncates_by_epoch) {
+                    (false, _) => Promise::Kept,
+                    (true, false) => Promise::KnownViolation("KIP-101"),
+                    (true, true) => Promise::Broken,
                 }
             }
             Cause::TruncatedByStaleLeader => terms.unless(!terms.is_replicated()),
@@ -259,8 +266,14 @@ impl Cause {
             | Cause::NotEnoughReplicasAfterAppendRetried
             | Cause::RetriedBehindLaterBatch
             | Cause::RetriedInReverse
-            | Cause::FirstCopyTruncated => terms.unless(!terms.idempotence),
-            Cause::OldRequestExecuted => terms.unless(!terms.idempotence),
+            | Cause::FirstCopyTruncated
+            | Cause::OldRequestExecuted => {
+                if terms.idempotence {
+                    Promise::Broken
+                } else {
+                    Promise::Kept
+                }
+            }
             Cause::Unexplained => Promise::Broken,
         }
     }
@@ -369,4 +382,60 @@ pub struct Evidence {
     pub given_up: Option<SimTime>,
     /// Where the copy stands that it is compared with: the first of a duplicate, a later record's.
     pub other_offset: Option<Offset>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TERMS: Terms = Terms {
+        acks: Acks::Leader,
+        idempotence: false,
+        committed: false,
+        min_insync_replicas: 2,
+        truncates_by_epoch: true,
+        eligible_leader_replicas: false,
+        known_breach: None,
+        unsafe_renumbering: false,
+    };
+
+    #[test]
+    fn a_promise_depends_on_what_was_asked_for() {
+        let all = Terms { acks: Acks::All, ..TERMS };
+        let committed = Terms { committed: true, ..TERMS };
+        let idempotent = Terms { idempotence: true, ..all };
+        let fenced = Terms { known_breach: Some("KIP-320"), ..all };
+        let eligible = Terms { eligible_leader_replicas: true, ..all };
+        let one_copy = Terms { min_insync_replicas: 1, ..all };
+        let old = Terms { truncates_by_epoch: false, ..all };
+        let known = Promise::KnownViolation;
+        let cases = [
+            (Cause::AckedBeforeReplication, TERMS, Promise::Kept),
+            (Cause::AckedBeforeReplication, all, Promise::Broken),
+            (Cause::AckedBeforeReplication, committed, Promise::Broken),
+            (Cause::TruncatedByStaleLeader, fenced, known("KIP-320")),
+            (Cause::HighWatermarkTruncation, old, known("KIP-101")),
+            (Cause::HighWatermarkTruncation, all, Promise::Broken),
+            (Cause::LastReplicaStanding, all, known("KIP-966")),
+            (Cause::LastReplicaStanding, eligible, Promise::Broken),
+            (Cause::LastReplicaStanding, one_copy, Promise::Kept),
+            (Cause::UncleanElection, all, Promise::Kept),
+            (Cause::AckLostRetried, all, Promise::Kept),
+            (Cause::AckLostRetried, idempotent, Promise::Broken),
+            (Cause::ResentByApplication, idempotent, Promise::Kept),
+            (Cause::RetriedBehindLaterBatch, idempotent, Promise::Broken),
+            (Cause::Unexplained, TERMS, Promise::Broken),
+        ];
+        for (cause, terms, expected) in cases {
+            assert_eq!(cause.promise(terms), expected, "{cause:?} {terms:?}");
+        }
+    }
+
+    #[test]
+    fn causes_have_names_of_their_own() {
+        let mut names: Vec<&str> = Cause::ALL.iter().map(|cause| cause.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Cause::ALL.len());
+    }
 }

@@ -159,3 +159,17 @@ impl fmt::Display for Counter {
         f.write_str(self.name())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counter_is_found_by_either_of_its_names() {
+        assert_eq!("ExtraCopies".parse(), Ok(Counter::ExtraCopies));
+        for &counter in Counter::ALL {
+            assert_eq!(counter.to_string().parse(), Ok(counter));
+        }
+        assert_eq!("lots".parse::<Counter>(), Err(UnknownCounter("lots".to_owned())));
+    }
+}

@@ -1,7 +1,7 @@
 //! Digests of a history and of its outcome: XXH3-64 over canonical bytes.
 //!
-//! Facts are fed through `Hash` with every integer written in its own width, little-endian, `usize` as 64 bits, so the
-//! same facts give the same digest on every platform and in every build.
+//! Facts are fed through `Hash` with every integer written in its own width, little-endian, `usize`
+//! as 64 bits, so the same facts give the same digest on every platform and in every build.
 
 use std::hash::Hasher;
 use xxhash_rust::xxh3::Xxh3;
@@ -49,11 +49,20 @@ impl StableHasher {
 
     #[inline]
     fn put<const N: usize>(&mut self, bytes: [u8; N]) {
-        if self.length + N > BUFFER_BYTES {
-            self.flush();
+        match self.buffer.get_mut(self.length..self.length + N) {
+            Some(slot) => {
+                slot.copy_from_slice(&bytes);
+                self.length += N;
+            }
+            None => self.put_after_flush(&bytes),
         }
-        self.buffer[self.length..self.length + N].copy_from_slice(&bytes);
-        self.length += N;
+    }
+
+    #[cold]
+    fn put_after_flush(&mut self, bytes: &[u8]) {
+        self.flush();
+        self.buffer[..bytes.len()].copy_from_slice(bytes);
+        self.length = bytes.len();
     }
 
     fn flush(&mut self) {
@@ -74,50 +83,62 @@ impl Hasher for StableHasher {
         self.hasher.update(bytes);
     }
 
+    #[inline]
     fn write_u8(&mut self, value: u8) {
         self.put(value.to_le_bytes());
     }
 
+    #[inline]
     fn write_u16(&mut self, value: u16) {
         self.put(value.to_le_bytes());
     }
 
+    #[inline]
     fn write_u32(&mut self, value: u32) {
         self.put(value.to_le_bytes());
     }
 
+    #[inline]
     fn write_u64(&mut self, value: u64) {
         self.put(value.to_le_bytes());
     }
 
+    #[inline]
     fn write_u128(&mut self, value: u128) {
         self.put(value.to_le_bytes());
     }
 
+    #[inline]
     fn write_usize(&mut self, value: usize) {
         self.put((value as u64).to_le_bytes());
     }
 
+    #[inline]
     fn write_i8(&mut self, value: i8) {
         self.put(value.to_le_bytes());
     }
 
+    #[inline]
     fn write_i16(&mut self, value: i16) {
         self.put(value.to_le_bytes());
     }
 
+    #[inline]
     fn write_i32(&mut self, value: i32) {
         self.put(value.to_le_bytes());
     }
 
+    #[inline]
     fn write_i64(&mut self, value: i64) {
         self.put(value.to_le_bytes());
     }
 
+    #[inline]
     fn write_i128(&mut self, value: i128) {
         self.put(value.to_le_bytes());
     }
 
+    #[inline]
     fn write_isize(&mut self, value: isize) {
         self.put((value as i64).to_le_bytes());
     }

@@ -1,6 +1,8 @@
-//! The end of a run: copies are counted in the logs at rest, every record gets its fate, every anomaly its cause.
+//! The end of a run: copies are counted in the logs at rest, every record gets its fate, every
+//! anomaly its cause.
 //!
-//! Linear in the number of records, batches and notes. Histories are gathered only for records that need a cause.
+//! Linear in the number of records, batches and notes. Histories are gathered only for records that
+//! need a cause.
 
 use acklab_vocab::ids::{ProducerIndex, RecordId};
 use acklab_vocab::trace::RunHeader;
@@ -298,6 +300,7 @@ impl<'a> Case<'a> {
             idempotence: producer.is_some_and(|producer| producer.idempotence),
             committed,
             min_insync_replicas: topic.map_or(1, |topic| topic.min_insync_replicas),
+            truncates_by_epoch: world.rules.has(ProtocolRule::TruncateByLeaderEpoch),
             eligible_leader_replicas: world.rules.has(ProtocolRule::EligibleLeaderReplicas),
             known_breach: partition.and_then(|of| of.known_breaches.first().copied()),
             unsafe_renumbering: header.kafka < KafkaVersion::new(2, 5, 0),

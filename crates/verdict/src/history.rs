@@ -1,5 +1,5 @@
-//! What happened to batches on their way: requests, retries, refusals, errors. One note per fact, sharing the batch's
-//! records. Read at the end only, for the records that need a cause.
+//! What happened to batches on their way: requests, retries, refusals, errors. One note per fact,
+//! sharing the batch's records. Read at the end only, for the records that need a cause.
 
 use acklab_vocab::error::ErrorCode;
 use acklab_vocab::ids::{BrokerId, NodeId, RecordId};

@@ -1,4 +1,5 @@
-//! The verdict as JSON: the object that `run --json` prints and other commands embed (design.md, section 6).
+//! The verdict as JSON: the object that `run --json` prints and other commands embed (design.md,
+//! section 6).
 
 use acklab_vocab::ids::TopicPartition;
 use serde_json::{Map, Value, json};

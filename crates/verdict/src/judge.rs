@@ -1,7 +1,8 @@
 //! The judge: a fold over the facts, then the verdict.
 //!
-//! [`Judge::observe`](Observer::observe) is the table of contents: which fact changes what. The cluster's model and its
-//! invariants are in [`world`](crate::world) and [`invariants`](crate::invariants), the end in [`fates`](crate::fates).
+//! [`Judge::observe`](Observer::observe) is the table of contents: which fact changes what. The
+//! cluster's model and its invariants are in [`world`](crate::world) and
+//! [`invariants`](crate::invariants), the end in [`fates`](crate::fates).
 
 use acklab_vocab::error::ErrorCode;
 use acklab_vocab::ids::{Offset, ProducerIndex, RecordId, TopicPartition};
@@ -144,7 +145,8 @@ impl State {
     }
 }
 
-/// The parts of the table of contents. Each handles the facts that [`State::observe`] hands to it and no others.
+/// The parts of the table of contents. Each handles the facts that [`State::observe`] hands to it
+/// and no others.
 impl State {
     fn observe_process(&mut self, stamped: &Stamped) {
         let world = &mut self.world;
@@ -446,7 +448,8 @@ impl State {
         }
     }
 
-    /// Spells that last until the end count until the end, gaps between writes until the workload ended.
+    /// Spells that last until the end count until the end, gaps between writes until the workload
+    /// ended.
     fn close_open_spells(&mut self) {
         let workload_ended = self.workload_ended.unwrap_or(self.sim_end);
         for partition in &mut self.world.partitions {

@@ -1,11 +1,13 @@
 //! acklab's judge: from a trace to the fate and cause of every record.
 //!
-//! A [`Judge`] observes the facts of one run, whoever states them, and gives a [`Verdict`]: how many records met which
-//! fate and why, which promises and invariants were broken, how long things took. It depends on acklab's vocabulary only
-//! and shares no code with the machines that it judges.
+//! A [`Judge`] observes the facts of one run, whoever states them, and gives a [`Verdict`]: how
+//! many records met which fate and why, which promises and invariants were broken, how long things
+//! took. It depends on acklab's vocabulary only and shares no code with the machines that it
+//! judges.
 //!
-//! The words (acked, stored, lost, phantom, …) are those of the handbook's glossary. To follow one record through a run,
-//! see [`explain`]; to write a trace down and judge it later, see [`trace_file`].
+//! The words (acked, stored, lost, phantom, …) are those of the handbook's glossary. To follow one
+//! record through a run, see [`explain`]; to write a trace down and judge it later, see
+//! [`trace_file`].
 
 pub mod cause;
 pub mod causes;

@@ -1,8 +1,9 @@
 //! What the judge knows of every single record: forty bytes in one flat array per producer name.
 //!
-//! Everything else about a record (which requests, which copies, which elections) is kept per batch, in
-//! [`history`](crate::history) and [`world`](crate::world), and looked up for the few records that need a cause.
-//! Mirrors no Kafka class: it is what a perfect observer at the application would write down.
+//! Everything else about a record (which requests, which copies, which elections) is kept per
+//! batch, in [`history`](crate::history) and [`world`](crate::world), and looked up for the few
+//! records that need a cause. Mirrors no Kafka class: it is what a perfect observer at the
+//! application would write down.
 
 use acklab_vocab::ids::{Offset, RecordId};
 use acklab_vocab::record::Record;
@@ -136,7 +137,8 @@ impl RecordTable {
         }
     }
 
-    /// The state of a record. A record that nobody created, as a foreign trace may hold, is created at time zero.
+    /// The state of a record. A record that nobody created, as a foreign trace may hold, is created
+    /// at time zero.
     pub fn get_mut(&mut self, id: RecordId) -> &mut RecordState {
         let records = self.producer_mut(id.producer.0 as usize);
         let index = id.sequence as usize;

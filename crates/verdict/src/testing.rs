@@ -1,7 +1,8 @@
 //! Hand-made traces for tests: one topic, one partition, three brokers, in sentences.
 //!
-//! Every step takes one millisecond. The builder keeps each broker's log only to save the tests from writing offsets; it
-//! decides nothing and checks nothing, so a test may make brokers do what no Kafka would do.
+//! Every step takes one millisecond. The builder keeps each broker's log only to save the tests
+//! from writing offsets; it decides nothing and checks nothing, so a test may make brokers do what
+//! no Kafka would do.
 
 use acklab_vocab::api::Acks;
 use acklab_vocab::error::ErrorCode;
@@ -41,8 +42,7 @@ pub struct Trace {
     created: u32,
 }
 
-/// A cluster that runs this version: brokers 1 to 3 hold `orders-0`, broker 1 leads epoch 0.
-pub fn trace(kafka: &str, acks: Acks) -> Trace {
+fn header(kafka: &str, acks: Acks) -> RunHeader {
     let kafka = kafka.parse().unwrap();
     let node = |name: &str| NodeHeader {
         name: name.to_owned(),
@@ -61,7 +61,7 @@ pub fn trace(kafka: &str, acks: Acks) -> Trace {
         NodeHeader { producer: Some((ProducerIndex(0), 0)), ..node("shop") },
         NodeHeader { reader: Some(0), ..node("audit") },
     ];
-    let header = RunHeader {
+    RunHeader {
         scenario: "hand-made".to_owned(),
         variant: "base".to_owned(),
         seed: 7,
@@ -89,7 +89,12 @@ pub fn trace(kafka: &str, acks: Acks) -> Trace {
             topics: vec![TopicId(0)],
             read_committed: false,
         }],
-    };
+    }
+}
+
+/// A cluster that runs this version: brokers 1 to 3 hold `orders-0`, broker 1 leads epoch 0.
+pub fn trace(kafka: &str, acks: Acks) -> Trace {
+    let header = header(kafka, acks);
     let all = brokers(&[1, 2, 3]);
     let state = PartitionState {
         partition: PARTITION,
@@ -126,7 +131,7 @@ fn node(broker: u16) -> NodeId {
 }
 
 impl Trace {
-    // ---- how the trace is set up -----------------------------------------------------------------------------------
+    // ---- how the trace is set up ----------------------------------------------------------------
 
     pub fn at(&mut self, millis: i64) -> &mut Self {
         self.now = SimTime::from_millis(millis);
@@ -163,12 +168,12 @@ impl Trace {
     /// States any fact, one millisecond after the last.
     pub fn fact(&mut self, node: NodeId, event: TraceEvent) -> &mut Self {
         self.event += 1;
-        self.now = self.now + SimDuration::from_millis(1);
+        self.now += SimDuration::from_millis(1);
         self.facts.push(Stamped { cause: EventId(self.event), at: self.now, node, event });
         self
     }
 
-    // ---- the producer ----------------------------------------------------------------------------------------------
+    // ---- the producer ---------------------------------------------------------------------------
 
     pub fn create(&mut self, count: u32) -> &mut Self {
         let first = self.created;
@@ -208,12 +213,6 @@ impl Trace {
         self.fact(PRODUCER, TraceEvent::RecordsResent { records })
     }
 
-    /// Records mentioned from here on are of an earlier attempt.
-    pub fn attempt(&mut self, attempt: u16) -> &mut Self {
-        self.attempt = attempt;
-        self
-    }
-
     fn records(&self, sequences: Range<u32>) -> Arc<[Record]> {
         let record = |sequence| Record {
             id: RecordId { producer: ProducerIndex(0), sequence },
@@ -223,7 +222,7 @@ impl Trace {
         sequences.map(record).collect()
     }
 
-    // ---- the brokers -----------------------------------------------------------------------------------------------
+    // ---- the brokers ----------------------------------------------------------------------------
 
     pub fn append(&mut self, broker: u16, records: Range<u32>) -> &mut Self {
         self.append_stamped(broker, records, None)
@@ -274,7 +273,8 @@ impl Trace {
     /// `follower` copies everything that it lacks, by position; the leader has not heard of it yet.
     pub fn copy(&mut self, leader: u16, follower: u16) -> &mut Self {
         let have = self.log(follower).len();
-        for batch in self.log(leader)[have..].to_vec() {
+        let missing = self.log(leader)[have..].to_vec();
+        for batch in missing {
             self.log(follower).push(Arc::clone(&batch));
             self.fact(node(follower), TraceEvent::Replicated { partition: PARTITION, batch });
         }
@@ -385,7 +385,7 @@ impl Trace {
         self.fact(node(leader), event)
     }
 
-    // ---- the world and the controller ------------------------------------------------------------------------------
+    // ---- the world and the controller -----------------------------------------------------------
 
     pub fn kill(&mut self, broker: u16) -> &mut Self {
         self.fact(node(broker), TraceEvent::ProcessKilled)
@@ -405,7 +405,8 @@ impl Trace {
         self.fact(node(broker), event)
     }
 
-    /// The controller elects `leader`, for this reason and with this ISR; the broker has not heard yet.
+    /// The controller elects `leader`, for this reason and with this ISR; the broker has not heard
+    /// yet.
     pub fn elect(&mut self, leader: u16, isr: &[u16], reason: PartitionChangeReason) -> &mut Self {
         self.state.leader = Some(BrokerId(leader));
         self.state.isr = brokers(isr);
@@ -436,7 +437,7 @@ impl Trace {
         &mut self.state
     }
 
-    // ---- the reader ------------------------------------------------------------------------------------------------
+    // ---- the reader -----------------------------------------------------------------------------
 
     /// The reader reads everything that `broker` has.
     pub fn read(&mut self, broker: u16) -> &mut Self {

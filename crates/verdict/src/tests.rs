@@ -310,3 +310,77 @@ fn the_timeline_tells_what_happened() {
         12.003 s controller 100 elected (epoch 7) | "#]]
     .assert_eq(&lines.join("\n"));
 }
+
+#[test]
+fn a_leader_that_is_down_decides_nothing() {
+    let mut trace = half_replicated(Acks::All);
+    assert_eq!(trace.kill(1).judge().records.undecided, 4);
+    assert_eq!(trace.start(1).lead(1).judge().records.stored, 4);
+}
+
+#[test]
+fn retried_in_reverse_on_a_new_connection() {
+    let mut trace = trace("3.9", Acks::Leader);
+    trace.create(2).send(1, 0..1).send(1, 1..2);
+    trace.retry(0..1, RetryReason::Disconnected);
+    let lost_at = trace.facts.last().unwrap().at;
+    trace.retry(1..2, RetryReason::Disconnected);
+    trace.facts.last_mut().unwrap().at = lost_at;
+    trace.send(1, 1..2).append(1, 1..2).send(1, 0..1).append(1, 0..1).ack(0..2);
+    let expected = (AnomalyKind::Reordered, Cause::RetriedInReverse, Promise::Kept, 1);
+    assert_eq!(causes(&trace.judge()), [expected]);
+}
+
+#[test]
+fn the_copy_in_order_was_cut_away() {
+    let reason = RetryReason::Error(ErrorCode::NotLeaderOrFollower);
+    let mut trace = trace("3.9", Acks::All);
+    trace.create(2).send(1, 0..1).append(1, 0..1).elect(2, &[2, 3], FENCED).lead(2).follow(3);
+    trace.follow(1).truncate(1, 0, BY_EPOCH).send(2, 1..2).append(2, 1..2);
+    trace.retry(0..1, reason).send(2, 0..1).append(2, 0..1).ack(0..2);
+    let expected = (AnomalyKind::Reordered, Cause::FirstCopyTruncated, Promise::Kept, 1);
+    assert_eq!(causes(&trace.judge()), [expected]);
+}
+
+#[test]
+fn an_answer_that_was_on_its_way_when_the_successor_was_elected_is_no_zombies() {
+    let mut trace = half_replicated(Acks::Leader);
+    trace.send(1, 4..6).append(1, 4..6).answer(1, 4, 4..6).kill(1);
+    trace.elect(2, &[2, 3], FENCED).ack(4..6).lead(2).follow(3);
+    assert_eq!(causes(&trace.judge()), lost(Cause::AckedBeforeReplication, Promise::Kept, 2));
+}
+
+/// KAFKA-10751, failure case R5: log ends 10 (leader and only ISR), 5 and 2; an unclean election of
+/// the shortest log.
+#[test]
+fn an_unclean_election_loses_what_the_winner_lacks() {
+    let loss = |acks: Acks| {
+        let mut trace = trace("3.9", acks);
+        trace.create(10);
+        for record in 0..10_u32 {
+            trace.append(1, record..record + 1).answer(1, u64::from(record), record..record + 1);
+            trace.ack(record..record + 1);
+            if record < 5 {
+                trace.replicate(1, 2);
+            }
+            if record < 2 {
+                trace.replicate(1, 3).high_watermark(1, u64::from(record) + 1);
+            }
+        }
+        trace.kill(1).offline(&[1]);
+        trace.elect(3, &[3], PartitionChangeReason::UncleanElection).lead(3).follow(2);
+        trace.truncate(2, 2, BY_EPOCH).start(1).follow(1).truncate(1, 2, BY_EPOCH);
+        trace.judge()
+    };
+    let verdict = loss(Acks::Leader);
+    assert_eq!(causes(&verdict), lost(Cause::UncleanElection, Promise::Kept, 8));
+    assert_eq!(verdict.records.stored, 2);
+}
+
+#[test]
+fn what_a_reader_reads_again_counts_once_for_the_latency() {
+    let mut trace = half_replicated(Acks::All);
+    let verdict = trace.read(1).read(1).judge();
+    assert_eq!((verdict.count(Counter::Read), verdict.count(Counter::Reread)), (8, 4));
+    assert_eq!(verdict.end_to_end_latency.histogram.len(), 4);
+}

@@ -1,4 +1,5 @@
-//! The few facts that a person wants to see in order, each in a sentence. What one event did to many partitions is one line.
+//! The few facts that a person wants to see in order, each in a sentence. What one event did to
+//! many partitions is one line.
 
 use acklab_vocab::ids::{BrokerId, EventId, NodeId, TopicPartition};
 use acklab_vocab::metadata_log::PartitionState;
@@ -71,71 +72,27 @@ impl Timeline {
             self.flush(header);
             self.event = stamped.cause;
         }
-        let node = || names::node(header, stamped.node);
         match &stamped.event {
-            TraceEvent::ProcessKilled => self.ended(header, world, stamped, "killed"),
-            TraceEvent::PowerLost => self.ended(header, world, stamped, "lost power"),
-            TraceEvent::ProcessExited { clean: true } => {
-                self.ended(header, world, stamped, "shut down");
-            }
-            TraceEvent::ProcessExited { clean: false } => {
-                self.ended(header, world, stamped, "exited with an error");
-            }
-            TraceEvent::ProcessPaused => self.ended(header, world, stamped, "paused"),
-            TraceEvent::ProcessStarted { incarnation } if incarnation.0 > 0 => {
-                self.line(stamped.at, format!("{} back", node()), None);
-            }
-            TraceEvent::ProcessResumed { paused_for } => {
-                let text = format!("{} runs again after a pause of {paused_for}", node());
-                self.line(stamped.at, text, None);
-            }
-            TraceEvent::FaultBegan { fault, description } => {
-                self.faults.push((*fault, Arc::clone(description)));
-                self.line(stamped.at, format!("fault: {description}"), None);
-            }
-            TraceEvent::FaultEnded { fault } => {
-                let known = self.faults.iter().find(|(number, _)| number == fault);
-                let what = known.map_or("fault", |(_, description)| description);
-                self.line(stamped.at, format!("over: {what}"), None);
-            }
-            TraceEvent::ControllerElected { controller, epoch } => {
-                self.counts.controller_elections += 1;
-                let text = format!("controller {controller} elected (epoch {epoch})");
-                self.line(stamped.at, text, None);
-            }
-            TraceEvent::BrokerFenced { broker } => {
-                self.line(stamped.at, format!("{} fenced broker {broker}", node()), None);
-            }
-            TraceEvent::BrokerUnfenced { broker } => {
-                self.line(stamped.at, format!("{} unfenced broker {broker}", node()), None);
-            }
+            TraceEvent::ProcessStarted { .. }
+            | TraceEvent::ProcessKilled
+            | TraceEvent::PowerLost
+            | TraceEvent::ProcessExited { .. }
+            | TraceEvent::ProcessPaused
+            | TraceEvent::ProcessResumed { .. } => self.process(header, world, stamped),
             TraceEvent::PartitionChanged { state, reason } => {
                 self.partition_changed(world, stamped.at, state, *reason);
             }
-            TraceEvent::LogTruncated { partition, to, log_end_offset, reason } => {
-                if to < log_end_offset {
-                    self.counts.truncations += 1;
-                    let (from, to) = (names::grouped(log_end_offset.0), names::grouped(to.0));
-                    let detail = format!("from {from} to {to}");
-                    let key = GroupKey::Truncated(stamped.node, *reason);
-                    self.group(stamped.at, key, *partition, detail, SimDuration::ZERO);
-                }
+            TraceEvent::LogTruncated { .. } | TraceEvent::UnflushedTailLost { .. } => {
+                self.cut(stamped);
             }
-            TraceEvent::UnflushedTailLost { partition, from, log_end_offset } => {
-                let (last, from) = (names::grouped(log_end_offset.0), names::grouped(from.0));
-                let key = GroupKey::TailLost(stamped.node);
-                let detail = format!("from {from}, log end {last}");
-                self.group(stamped.at, key, *partition, detail, SimDuration::ZERO);
-            }
-            TraceEvent::ReaderStopped { partition, error } => {
-                let name = names::partition(header, *partition);
-                self.line(stamped.at, format!("{} stopped on {name}: {error}", node()), None);
-            }
-            TraceEvent::WorkloadEnded => {
-                self.line(stamped.at, "the workload ends; temporary faults heal".to_owned(), None);
-            }
-            TraceEvent::ProcessStarted { .. }
-            | TraceEvent::ClusterSettled
+            TraceEvent::FaultBegan { .. }
+            | TraceEvent::FaultEnded { .. }
+            | TraceEvent::WorkloadEnded
+            | TraceEvent::ControllerElected { .. }
+            | TraceEvent::BrokerFenced { .. }
+            | TraceEvent::BrokerUnfenced { .. }
+            | TraceEvent::ReaderStopped { .. } => self.cluster(header, stamped),
+            TraceEvent::ClusterSettled
             | TraceEvent::RunEnded
             | TraceEvent::ControllerResigned { .. }
             | TraceEvent::BrokerRegistered { .. }
@@ -175,6 +132,84 @@ impl Timeline {
             self.entries.push(TimelineEntry { at, text, aside: None });
         }
         (self.entries, self.counts)
+    }
+
+    /// Faults, the controller, readers that stop.
+    fn cluster(&mut self, header: &RunHeader, stamped: &Stamped) {
+        let node = || names::node(header, stamped.node);
+        let text = match &stamped.event {
+            TraceEvent::FaultBegan { fault, description } => {
+                self.faults.push((*fault, Arc::clone(description)));
+                format!("fault: {description}")
+            }
+            TraceEvent::FaultEnded { fault } => {
+                let known = self.faults.iter().find(|(number, _)| number == fault);
+                let what = known.map_or("fault", |(_, description)| description);
+                format!("over: {what}")
+            }
+            TraceEvent::WorkloadEnded => "the workload ends; temporary faults heal".to_owned(),
+            TraceEvent::ControllerElected { controller, epoch } => {
+                self.counts.controller_elections += 1;
+                format!("controller {controller} elected (epoch {epoch})")
+            }
+            TraceEvent::BrokerFenced { broker } => {
+                self.counts.fencings += 1;
+                format!("{} fenced broker {broker}", node())
+            }
+            TraceEvent::BrokerUnfenced { broker } => {
+                format!("{} unfenced broker {broker}", node())
+            }
+            TraceEvent::ReaderStopped { partition, error } => {
+                format!("{} stopped on {}: {error}", node(), names::partition(header, *partition))
+            }
+            _ => return,
+        };
+        self.line(stamped.at, text, None);
+    }
+
+    /// A log lost its tail.
+    fn cut(&mut self, stamped: &Stamped) {
+        let (partition, key, end, before) = match &stamped.event {
+            TraceEvent::LogTruncated { partition, to, log_end_offset, reason } => {
+                (*partition, GroupKey::Truncated(stamped.node, *reason), *to, *log_end_offset)
+            }
+            TraceEvent::UnflushedTailLost { partition, from, log_end_offset } => {
+                (*partition, GroupKey::TailLost(stamped.node), *from, *log_end_offset)
+            }
+            _ => return,
+        };
+        if end < before {
+            if matches!(key, GroupKey::Truncated(..)) {
+                self.counts.truncations += 1;
+                self.counts.truncated_records += before.distance_from(end);
+            }
+            let detail = format!("from {} to {}", names::grouped(before.0), names::grouped(end.0));
+            self.group(stamped.at, key, partition, detail, SimDuration::ZERO);
+        }
+    }
+
+    /// A life begins, ends or stands still.
+    fn process(&mut self, header: &RunHeader, world: &World, stamped: &Stamped) {
+        let name = names::node(header, stamped.node);
+        let ended = match &stamped.event {
+            TraceEvent::ProcessStarted { incarnation } => {
+                if incarnation.0 > 0 {
+                    self.line(stamped.at, format!("{name} back"), None);
+                }
+                return;
+            }
+            TraceEvent::ProcessResumed { paused_for } => {
+                let text = format!("{name} runs again after a pause of {paused_for}");
+                return self.line(stamped.at, text, None);
+            }
+            TraceEvent::ProcessKilled => "killed",
+            TraceEvent::PowerLost => "lost power",
+            TraceEvent::ProcessExited { clean: true } => "shut down",
+            TraceEvent::ProcessExited { clean: false } => "exited with an error",
+            TraceEvent::ProcessPaused => "paused",
+            _ => return,
+        };
+        self.ended(header, world, stamped, ended);
     }
 
     fn ended(&mut self, header: &RunHeader, world: &World, stamped: &Stamped, how: &str) {
@@ -274,13 +309,10 @@ impl Timeline {
 impl Group {
     fn describe(&self, header: &RunHeader) -> (String, Option<String>) {
         let named = self.partitions.iter().map(|(partition, detail)| match self.key {
-            GroupKey::Truncated(..) => {
+            GroupKey::Truncated(..) | GroupKey::TailLost(_) => {
                 format!("{} {detail}", names::partition(header, *partition))
             }
-            GroupKey::Elected(..)
-            | GroupKey::Offline
-            | GroupKey::IsrChanged { .. }
-            | GroupKey::TailLost(_) => {
+            GroupKey::Elected(..) | GroupKey::Offline | GroupKey::IsrChanged { .. } => {
                 format!("{} ({detail})", names::partition(header, *partition))
             }
         });

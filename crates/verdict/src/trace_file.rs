@@ -1,7 +1,7 @@
 //! Traces as files, and the comparison of two runs.
 //!
-//! A written trace is JSON, one value a line: first the [`RunHeader`], then each [`Stamped`] fact. Any cluster that can
-//! state such facts can be judged.
+//! A written trace is JSON, one value a line: first the [`RunHeader`], then each [`Stamped`] fact.
+//! Any cluster that can state such facts can be judged.
 
 use acklab_vocab::trace::{Observer, RunHeader, Stamped};
 use std::fmt;

@@ -103,8 +103,12 @@ pub struct ClusterCounts {
     pub unclean_elections: u64,
     /// Elections of an active controller.
     pub controller_elections: u64,
+    /// Brokers fenced.
+    pub fencings: u64,
     /// Truncations that dropped at least one batch.
     pub truncations: u64,
+    /// Records that truncations dropped, over all replicas.
+    pub truncated_records: u64,
 }
 
 impl Verdict {

@@ -5,28 +5,27 @@ use crate::failure::{Failure, Status};
 use crate::output;
 use crate::request::Request;
 use crate::text::{DIM, quoted, styled};
-use acklab_experiment::{Subject, explain, representatives};
+use acklab_experiment::{Subject, explain, find, representatives};
 use acklab_verdict::AnomalyKind;
-use acklab_verdict::names;
+use acklab_vocab::ids::RecordId;
 use std::fmt::Write;
 
-/// Runs the seed, chooses records, and runs it again to follow them.
+/// Chooses records, runs the seed, and prints the lives of these records in it.
 pub fn execute(args: &ExplainArgs) -> Result<Status, Failure> {
     let request = Request::resolve(&args.scenario)?;
     let mut chosen = named(args, &request)?;
     if chosen.is_empty() || !kinds(args).is_empty() {
-        chosen.extend(anomalous(args, &request)?);
+        anomalous(args, &request, &mut chosen)?;
     }
     if chosen.is_empty() {
         output::print(&nothing_to_explain(args, &request))?;
         return Ok(Status::AsExpected);
     }
-    let subjects: Vec<Subject> = chosen.iter().map(|&(_, subject)| subject).collect();
-    let lives = explain(&request.case, args.seed, &subjects)?;
+    let lives = explain(&request.case, args.seed, &chosen)?;
     let mut text = String::new();
-    for ((name, subject), life) in chosen.iter().zip(&lives) {
-        let Some(life) = life else { return Err(unknown(name, *subject, &request, args)) };
-        let again = request.command("explain", args.seed, &format!("--record {}", quoted(name)));
+    for life in &lives {
+        let more = format!("--record {}", quoted(&life.record));
+        let again = request.command("explain", args.seed, &more);
         let space = if text.is_empty() { "" } else { "\n" };
         let _ = writeln!(text, "{space}{}", life.to_string().trim_end());
         let _ = writeln!(text, "  again: {}", styled(DIM, &again));
@@ -35,14 +34,25 @@ pub fn execute(args: &ExplainArgs) -> Result<Status, Failure> {
     Ok(Status::AsExpected)
 }
 
-/// The records named by `--record`.
-fn named(args: &ExplainArgs, request: &Request) -> Result<Vec<(String, Subject)>, Failure> {
-    let scenario = &request.case.scenario;
-    let parse = |text: &String| match Subject::parse(text, scenario) {
-        Ok(subject) => Ok((text.clone(), subject)),
-        Err(error) => Err(Failure::input(error.to_string())),
-    };
-    args.records.iter().map(parse).collect()
+/// The records named by `--record`, each once.
+fn named(args: &ExplainArgs, request: &Request) -> Result<Vec<RecordId>, Failure> {
+    let mut subjects = Vec::new();
+    for text in &args.records {
+        let subject = Subject::parse(text, &request.case.scenario);
+        subjects.push(subject.map_err(|error| Failure::input(error.to_string()))?);
+    }
+    if subjects.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut records = Vec::new();
+    let found = find(&request.case, args.seed, &subjects)?;
+    for ((subject, found), name) in subjects.iter().zip(found).zip(&args.records) {
+        let record = found.ok_or_else(|| unknown(name, *subject, request, args))?;
+        if !records.contains(&record) {
+            records.push(record);
+        }
+    }
+    Ok(records)
 }
 
 /// The kinds of anomaly asked for.
@@ -69,17 +79,19 @@ const ALL_KINDS: [AnomalyKind; 4] = [
     AnomalyKind::Phantom,
 ];
 
-fn anomalous(args: &ExplainArgs, request: &Request) -> Result<Vec<(String, Subject)>, Failure> {
+/// Adds the records that have suffered. A record may suffer in several ways; it has one life.
+fn anomalous(
+    args: &ExplainArgs,
+    request: &Request,
+    chosen: &mut Vec<RecordId>,
+) -> Result<(), Failure> {
     let verdict = request.case.run(args.seed)?.verdict;
-    let mut chosen: Vec<(String, Subject)> = Vec::new();
     for anomaly in representatives(&verdict, &kinds_or_all(args), args.all) {
-        let subject = Subject::Record(anomaly.record);
-        // A record may suffer in several ways; it has one life.
-        if chosen.iter().all(|&(_, other)| other != subject) {
-            chosen.push((names::record(&verdict.header, anomaly.record), subject));
+        if !chosen.contains(&anomaly.record) {
+            chosen.push(anomaly.record);
         }
     }
-    Ok(chosen)
+    Ok(())
 }
 
 fn nothing_to_explain(args: &ExplainArgs, request: &Request) -> String {

@@ -1,7 +1,7 @@
 //! How ISR proposals reach the controller.
 //!
-//! Mirrors `DefaultAlterPartitionManager` (KIP-497): one request in flight per broker, which carries every proposal made
-//! meanwhile; retried for ever. Nothing is left out.
+//! Mirrors `DefaultAlterPartitionManager` (KIP-497): one request in flight per broker, which
+//! carries every proposal made meanwhile; retried for ever. Nothing is left out.
 
 use super::controller_channel::ChannelPurpose;
 use super::partition::Partition;
@@ -37,13 +37,9 @@ impl AlterPartitionManager {
         self.items.is_empty()
     }
 
-    /// Takes a proposal and numbers it; `None` if an earlier one of the partition is still on its way.
-    pub fn submit(
-        &mut self,
-        slot: usize,
-        partition: &Partition,
-        isr: &BrokerList,
-    ) -> Option<u64> {
+    /// Takes a proposal and numbers it; `None` if an earlier one of the partition is still on its
+    /// way.
+    pub fn submit(&mut self, slot: usize, partition: &Partition, isr: &BrokerList) -> Option<u64> {
         if self.items.iter().any(|item| item.slot == slot) {
             return None;
         }

@@ -1,8 +1,9 @@
 //! What a broker writes down from time to time, and at the end.
 //!
-//! Mirrors `ReplicaManager.checkpointHighWatermarks`, `LogManager.flushDirtyLogs` and `LogManager.shutdown`. The recovery
-//! point has no file of its own: the disk knows how far each log is flushed. `flush.ms` runs as a task of its own period,
-//! where Kafka looks every `log.flush.scheduler.interval.ms`, by default never.
+//! Mirrors `ReplicaManager.checkpointHighWatermarks`, `LogManager.flushDirtyLogs` and
+//! `LogManager.shutdown`. The recovery point has no file of its own: the disk knows how far each
+//! log is flushed. `flush.ms` runs as a task of its own period, where Kafka looks every
+//! `log.flush.scheduler.interval.ms`, by default never.
 
 use super::{Broker, BrokerCx, BrokerTimer, FlushWaiter, PRODUCER_ID_EXPIRATION_CHECK};
 use crate::disk::FlushTarget;

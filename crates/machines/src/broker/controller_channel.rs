@@ -1,8 +1,10 @@
 //! How a broker talks to the active controller.
 //!
-//! Mirrors `NodeToControllerChannelManagerImpl` and its request thread: a connection per purpose, one request in flight on
-//! each, sent again to whoever is the controller after a lost connection or NOT_CONTROLLER. Who that is, the quorum's observer
-//! knows ([`metadata_fetch`](super::metadata_fetch)). Left out: a queue of more than one request; no purpose needs one.
+//! Mirrors `NodeToControllerChannelManagerImpl` and its request thread: a connection per purpose,
+//! one request in flight on each, sent again to whoever is the controller after a lost connection
+//! or NOT_CONTROLLER. Who that is, the quorum's observer knows
+//! ([`metadata_fetch`](super::metadata_fetch)). Left out: a queue of more than one request; no
+//! purpose needs one.
 
 use super::{Broker, BrokerCx, BrokerTimer, Owner};
 use acklab_vocab::api::{KnownController, Request, Response};
@@ -50,7 +52,8 @@ enum Link {
 const RECONNECT_BACKOFF: SimDuration = SimDuration::from_millis(50);
 /// The wait when the only controller known says that it is not active.
 const NOT_CONTROLLER_BACKOFF: SimDuration = SimDuration::from_millis(100);
-/// Half of `broker.session.timeout.ms` at its default: a heartbeat that took longer is given up (KAFKA-14392).
+/// Half of `broker.session.timeout.ms` at its default: a heartbeat that took longer is given up
+/// (KAFKA-14392).
 const HEARTBEAT_TIMEOUT: SimDuration = SimDuration::from_millis(4_500);
 
 impl ControllerChannels {
@@ -150,11 +153,7 @@ impl Broker {
         }
     }
 
-    pub(super) fn on_channel_connected(
-        &mut self,
-        cx: &mut BrokerCx<'_>,
-        purpose: ChannelPurpose,
-    ) {
+    pub(super) fn on_channel_connected(&mut self, cx: &mut BrokerCx<'_>, purpose: ChannelPurpose) {
         let channel = self.channels.get(purpose);
         if let Link::Connecting(connection, controller) = channel.link {
             channel.link = Link::Ready(connection, controller, None);

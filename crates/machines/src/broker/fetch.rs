@@ -1,9 +1,10 @@
 //! Fetch, by followers and consumers.
 //!
-//! Mirrors `KafkaApis.handleFetchRequest`, `ReplicaManager.fetchMessages` and `readFromLog`, `Partition.fetchRecords`. A fetch
-//! first reads, with the high watermark and log end as they were, and only then tells the leader how far the follower is: the
-//! answer carries the high watermark of before, so a follower learns it one fetch late. Left out: consumers that fetch from
-//! followers (KIP-392), throttling.
+//! Mirrors `KafkaApis.handleFetchRequest`, `ReplicaManager.fetchMessages` and `readFromLog`,
+//! `Partition.fetchRecords`. A fetch first reads, with the high watermark and log end as they were,
+//! and only then tells the leader how far the follower is: the answer carries the high watermark of
+//! before, so a follower learns it one fetch late. Left out: consumers that fetch from followers
+//! (KIP-392), throttling.
 
 use super::fetch_session::ParkedFetch;
 use super::partition::FollowerFetch;
@@ -69,7 +70,8 @@ impl Broker {
         self.fetch_sessions.close(connection, &mut self.replicas);
     }
 
-    /// Reads every partition of a fetch. `follower`: whose state to update, on the first reading only.
+    /// Reads every partition of a fetch. `follower`: whose state to update, on the first reading
+    /// only.
     pub(super) fn read_from_log(
         &mut self,
         cx: &mut BrokerCx<'_>,

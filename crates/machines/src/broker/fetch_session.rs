@@ -1,8 +1,10 @@
-//! What a broker remembers of each connection that fetches: what it last said, and a fetch that waits.
+//! What a broker remembers of each connection that fetches: what it last said, and a fetch that
+//! waits.
 //!
-//! Mirrors `FetchSession` (KIP-227), with a session per connection, and the watch lists of `DelayedOperationPurgatory`: as a
-//! connection has at most one request at a time, a partition watches connections rather than requests, and nothing is
-//! written down anew for each fetch that waits. Left out: session ids, epochs and eviction, which have no visible semantics.
+//! Mirrors `FetchSession` (KIP-227), with a session per connection, and the watch lists of
+//! `DelayedOperationPurgatory`: as a connection has at most one request at a time, a partition
+//! watches connections rather than requests, and nothing is written down anew for each fetch that
+//! waits. Left out: session ids, epochs and eviction, which have no visible semantics.
 
 use super::replica_manager::Replicas;
 use acklab_vocab::api::{FetchRequest, PartitionFetch, PartitionFetchResponse};
@@ -154,13 +156,13 @@ impl FetchSession {
         }
     }
 
-    /// Whether the answer for the partition at `index` has anything new (`CachedPartition.maybeUpdateResponseData`).
+    /// Whether the answer for the partition at `index` has anything new
+    /// (`CachedPartition.maybeUpdateResponseData`).
     pub fn is_news(&self, index: usize, answer: &PartitionFetchResponse) -> bool {
         !answer.batches.is_empty()
             || !answer.error.is_none()
             || answer.diverging_epoch.is_some()
-            || self.partitions[index].told
-                != Some((answer.high_watermark, answer.log_start_offset))
+            || self.partitions[index].told != Some((answer.high_watermark, answer.log_start_offset))
     }
 
     /// The partition at `index` has been answered.

@@ -1,8 +1,10 @@
-//! A follower's fetcher: one connection to one leader broker, one request in flight, all its partitions in turn.
+//! A follower's fetcher: one connection to one leader broker, one request in flight, all its
+//! partitions in turn.
 //!
-//! Mirrors `AbstractFetcherThread`, `ReplicaFetcherThread` and `RemoteLeaderEndPoint`. A round is: ask where the logs part
-//! (before 2.7), or ask for the leader's offsets (after OFFSET_OUT_OF_RANGE), or fetch. Left out: throttling, and the halt of
-//! brokers before 2.1 whose log was longer than their leader's: they truncate, as later ones do.
+//! Mirrors `AbstractFetcherThread`, `ReplicaFetcherThread` and `RemoteLeaderEndPoint`. A round is:
+//! ask where the logs part (before 2.7), or ask for the leader's offsets (after
+//! OFFSET_OUT_OF_RANGE), or fetch. Left out: throttling, and the halt of brokers before 2.1 whose
+//! log was longer than their leader's: they truncate, as later ones do.
 
 use super::metadata_image::UNREGISTERED;
 use super::truncation::truncation_point;
@@ -90,7 +92,8 @@ impl FetchState {
         self.delayed_until = until;
     }
 
-    /// FENCED_LEADER_EPOCH for the epoch that it is in: only new metadata helps. For an older one: try again.
+    /// FENCED_LEADER_EPOCH for the epoch that it is in: only new metadata helps. For an older one:
+    /// try again.
     fn on_fenced(&mut self, until: SimTime) {
         if self.asked.is_some_and(|(_, epoch)| epoch == self.leader_epoch) {
             self.phase = Phase::Failed;
@@ -147,7 +150,8 @@ impl Fetcher {
         self.link = Link::Connecting(connection, deadline);
     }
 
-    /// Sets the timer for the earliest thing to happen, if it is not set for an earlier instant already.
+    /// Sets the timer for the earliest thing to happen, if it is not set for an earlier instant
+    /// already.
     pub fn arm(&mut self, cx: &mut BrokerCx<'_>, id: u32) {
         let at = match self.link {
             Link::Connecting(_, deadline) | Link::Waiting(_, _, deadline) => Some(deadline),
@@ -192,11 +196,7 @@ impl Fetcher {
 }
 
 /// Finds the state of `partition`, trying the one after the last found first.
-fn state_of(
-    states: &[FetchState],
-    cursor: &mut usize,
-    partition: TopicPartition,
-) -> Option<usize> {
+fn state_of(states: &[FetchState], cursor: &mut usize, partition: TopicPartition) -> Option<usize> {
     let is_it = |state: &FetchState| state.partition == partition;
     let next = states.get(*cursor).filter(|state| is_it(state)).map(|_| *cursor);
     let at = next.or_else(|| states.iter().position(is_it))?;
@@ -375,7 +375,8 @@ impl Broker {
         }
     }
 
-    /// Takes over what was fetched. Returns where the next fetch is to begin, if this response was full.
+    /// Takes over what was fetched. Returns where the next fetch is to begin, if this response was
+    /// full.
     fn on_fetched(
         &mut self,
         cx: &mut BrokerCx<'_>,
@@ -450,14 +451,16 @@ impl Broker {
         }
         state.fetch_offset = partition.log.end_offset();
         partition.set_high_watermark(cx, answer.high_watermark);
-        if appends && self.flush_if_due(cx, state.slot, FlushWaiter::Fetcher(id))
+        if appends
+            && self.flush_if_due(cx, state.slot, FlushWaiter::Fetcher(id))
             && let Some(fetcher) = self.fetchers.get(id)
         {
             fetcher.flushes_left += 1;
         }
     }
 
-    /// Cuts the log where it parts from the leader's, as far as `leader` tells. Returns whether that is final.
+    /// Cuts the log where it parts from the leader's, as far as `leader` tells. Returns whether
+    /// that is final.
     fn truncate_by_epoch(
         &mut self,
         cx: &mut BrokerCx<'_>,
@@ -519,7 +522,8 @@ impl Broker {
         }
     }
 
-    /// `fetchOffsetAndTruncate`, after OFFSET_OUT_OF_RANGE: the answers come in pairs, latest and earliest.
+    /// `fetchOffsetAndTruncate`, after OFFSET_OUT_OF_RANGE: the answers come in pairs, latest and
+    /// earliest.
     fn on_offsets(
         &mut self,
         cx: &mut BrokerCx<'_>,

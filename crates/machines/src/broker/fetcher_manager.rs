@@ -1,7 +1,7 @@
 //! Which fetcher fetches which partition.
 //!
-//! Mirrors `AbstractFetcherManager` and `ReplicaFetcherManager`: `num.replica.fetchers` fetchers per source broker, a partition
-//! always with the same one of them. Left out: resizing.
+//! Mirrors `AbstractFetcherManager` and `ReplicaFetcherManager`: `num.replica.fetchers` fetchers
+//! per source broker, a partition always with the same one of them. Left out: resizing.
 
 use super::fetcher::{FetchState, Fetcher, Phase};
 use super::metadata_image::PartitionIndexMap;

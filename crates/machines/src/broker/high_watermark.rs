@@ -1,7 +1,7 @@
 //! When a leader may advance its high watermark.
 //!
-//! Mirrors `Partition.maybeIncrementLeaderHW`, `Replica` and `Partition.effectiveMinIsr` (KIP-497, KIP-966). Nothing is
-//! left out.
+//! Mirrors `Partition.maybeIncrementLeaderHW`, `Replica` and `Partition.effectiveMinIsr` (KIP-497,
+//! KIP-966). Nothing is left out.
 
 use acklab_vocab::config::TopicConfig;
 use acklab_vocab::ids::{BrokerEpoch, BrokerId, Offset};
@@ -53,7 +53,8 @@ impl FollowerState {
         }
     }
 
-    /// It fetches from `offset` while the leader's log ends at `leader_end` (`Replica.updateFetchState`).
+    /// It fetches from `offset` while the leader's log ends at `leader_end`
+    /// (`Replica.updateFetchState`).
     pub fn record_fetch(
         &mut self,
         offset: Offset,
@@ -162,13 +163,8 @@ mod tests {
 
     #[track_caller]
     fn check(rules: ProtocolRules, frozen: bool, followers: &[Progress], expected: Option<u64>) {
-        let next = next_high_watermark(
-            rules,
-            Offset(3),
-            Offset(10),
-            frozen,
-            followers.iter().copied(),
-        );
+        let next =
+            next_high_watermark(rules, Offset(3), Offset(10), frozen, followers.iter().copied());
         assert_eq!(next, expected.map(Offset), "{followers:?}");
     }
 

@@ -1,7 +1,8 @@
 //! Who is in sync: shrinking and expanding the ISR.
 //!
-//! Mirrors `Partition.maybeShrinkIsr`, `maybeExpandIsr` and their response handling (KIP-497). Shrinking is periodic, expanding
-//! happens on the follower's fetch. Left out: the criterion of 0.8 by number of records.
+//! Mirrors `Partition.maybeShrinkIsr`, `maybeExpandIsr` and their response handling (KIP-497).
+//! Shrinking is periodic, expanding happens on the follower's fetch. Left out: the criterion of 0.8
+//! by number of records.
 
 use super::high_watermark::FollowerState;
 use super::partition::{LeaderState, Partition};
@@ -13,8 +14,8 @@ use acklab_vocab::rules::ProtocolRule;
 use acklab_vocab::time::{SimDuration, SimTime};
 use acklab_vocab::trace::TraceEvent;
 
-/// The ISR without the followers that lag, if any do (`Partition.getOutOfSyncReplicas`). Empty-handed while a proposal is
-/// pending.
+/// The ISR without the followers that lag, if any do (`Partition.getOutOfSyncReplicas`).
+/// Empty-handed while a proposal is pending.
 fn shrunk_isr(
     own: BrokerId,
     leader: &LeaderState,
@@ -50,9 +51,7 @@ fn expanded_isr(
     }
     let log_end = follower.log_end_offset?;
     let awaits_start = rules.has(ProtocolRule::IsrExpandAwaitsEpochStart);
-    if log_end < partition.log.high_watermark()
-        || (awaits_start && log_end < leader.epoch_start)
-    {
+    if log_end < partition.log.high_watermark() || (awaits_start && log_end < leader.epoch_start) {
         return None;
     }
     let mut isr = leader.isr.clone();

@@ -1,4 +1,5 @@
-//! A broker's life as the controller sees it: registration, heartbeats, fencing, controlled shutdown.
+//! A broker's life as the controller sees it: registration, heartbeats, fencing, controlled
+//! shutdown.
 //!
 //! Mirrors `BrokerLifecycleManager` (KIP-631). Left out: offline log directories.
 

@@ -1,7 +1,7 @@
 //! Questions about offsets: ListOffsets and OffsetsForLeaderEpoch.
 //!
-//! Mirrors `Partition.fetchOffsetForTimestamp` and `Partition.lastOffsetForLeaderEpoch` (KIP-101, KIP-320). Left out: the
-//! timestamps of tiered storage.
+//! Mirrors `Partition.fetchOffsetForTimestamp` and `Partition.lastOffsetForLeaderEpoch` (KIP-101,
+//! KIP-320). Left out: the timestamps of tiered storage.
 
 use super::{Broker, BrokerCx};
 use acklab_vocab::api::{

@@ -1,9 +1,11 @@
 //! How a broker follows the metadata log: an observer of the quorum.
 //!
-//! Mirrors `KafkaRaftClient` as an observer (KIP-595) and `MetadataLoader`: fetches from the quorum's leader, asks another
-//! voter when it does not know or cannot reach it, keeps what it fetched on its disk, and publishes what is committed.
-//! Everything that one response commits is published at once, as `MetadataBatchLoader` does. Left out: snapshots; the whole log
-//! is kept. On a node that is also a voter, Kafka's two roles share one log; here the broker's copy is in memory only.
+//! Mirrors `KafkaRaftClient` as an observer (KIP-595) and `MetadataLoader`: fetches from the
+//! quorum's leader, asks another voter when it does not know or cannot reach it, keeps what it
+//! fetched on its disk, and publishes what is committed. Everything that one response commits is
+//! published at once, as `MetadataBatchLoader` does. Left out: snapshots; the whole log is kept. On
+//! a node that is also a voter, Kafka's two roles share one log; here the broker's copy is in
+//! memory only.
 
 use super::{Broker, BrokerCx, BrokerTimer, Owner};
 use crate::disk::{Disk, MetadataLogFile};
@@ -116,7 +118,8 @@ impl MetadataFetch {
         voter
     }
 
-    /// Takes over what another node knows, if that is newer. Returns whether the leader is another one now.
+    /// Takes over what another node knows, if that is newer. Returns whether the leader is another
+    /// one now.
     fn learn(&mut self, controller: KnownController) -> bool {
         let is_newer = controller.epoch > self.known.epoch
             || (controller.epoch == self.known.epoch && self.known.leader.is_none());
@@ -262,11 +265,7 @@ impl Broker {
     }
 
     /// Somebody has said who leads the quorum.
-    pub(super) fn learn_controller(
-        &mut self,
-        cx: &mut BrokerCx<'_>,
-        controller: KnownController,
-    ) {
+    pub(super) fn learn_controller(&mut self, cx: &mut BrokerCx<'_>, controller: KnownController) {
         if self.metadata_fetch.learn(controller) {
             self.on_controller_known(cx);
         }

@@ -1,7 +1,8 @@
 //! The cluster as the broker knows it: brokers and partitions, by replay of the metadata log.
 //!
-//! Mirrors `MetadataImage` with `ClusterImage` and `TopicsImage`, as `KRaftMetadataCache` serves it. Left out: features,
-//! configurations, quotas and credentials, which do not change during a run.
+//! Mirrors `MetadataImage` with `ClusterImage` and `TopicsImage`, as `KRaftMetadataCache` serves
+//! it. Left out: features, configurations, quotas and credentials, which do not change during a
+//! run.
 
 use acklab_vocab::ids::{
     BrokerEpoch, BrokerId, Incarnation, NodeId, PartitionIndex, TopicId, TopicPartition,
@@ -112,7 +113,8 @@ impl MetadataImage {
         partitions.unwrap_or_default().iter().flatten()
     }
 
-    /// Whether `broker` may join an ISR, going by what its fetches carried (`Partition.isReplicaIsrEligible`).
+    /// Whether `broker` may join an ISR, going by what its fetches carried
+    /// (`Partition.isReplicaIsrEligible`).
     pub fn may_join_isr(
         &self,
         rules: ProtocolRules,

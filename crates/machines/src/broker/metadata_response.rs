@@ -1,6 +1,7 @@
 //! Metadata: who leads what, as far as this broker has applied the metadata log.
 //!
-//! Mirrors `KafkaApis.handleTopicMetadataRequest` and `KRaftMetadataCache`. Left out: automatic creation of topics.
+//! Mirrors `KafkaApis.handleTopicMetadataRequest` and `KRaftMetadataCache`. Left out: automatic
+//! creation of topics.
 
 use super::{Broker, BrokerCx};
 use acklab_vocab::api::{MetadataRequest, MetadataResponse, PartitionMetadata, Response};

@@ -1,11 +1,14 @@
-//! The broker (KRaft): one module per concept of Kafka. [`Broker`]'s `handle` is the table of contents.
+//! The broker (KRaft): one module per concept of Kafka. [`Broker`]'s `handle` is the table of
+//! contents.
 //!
-//! Mirrors `BrokerServer`, `KafkaApis` and `ReplicaManager`. What a broker knows about the cluster it reads from the
-//! metadata log ([`metadata_fetch`], [`metadata_image`]); what it does about a partition's new leader, ISR or epoch
-//! ([`replica_manager`]) does not depend on where it learned it.
+//! Mirrors `BrokerServer`, `KafkaApis` and `ReplicaManager`. What a broker knows about the cluster
+//! it reads from the metadata log ([`metadata_fetch`], [`metadata_image`]); what it does about a
+//! partition's new leader, ISR or epoch ([`replica_manager`]) does not depend on where it learned
+//! it.
 //!
-//! Left out: quotas, security, several log directories, tiered storage, consumers that fetch from followers, and
-//! reassignment of replicas. None of them changes where a record ends up, nor when, in a cluster that does not use it.
+//! Left out: quotas, security, several log directories, tiered storage, consumers that fetch from
+//! followers, and reassignment of replicas. None of them changes where a record ends up, nor when,
+//! in a cluster that does not use it.
 
 mod alter_partition;
 mod checkpoint;
@@ -232,7 +235,8 @@ impl Broker {
         broker
     }
 
-    /// Every partition that this broker leads, with its leader epoch, log end offset and high watermark.
+    /// Every partition that this broker leads, with its leader epoch, log end offset and high
+    /// watermark.
     pub fn led_partitions(
         &self,
     ) -> impl Iterator<Item = (TopicPartition, LeaderEpoch, Offset, Offset)> + '_ {
@@ -242,7 +246,8 @@ impl Broker {
         })
     }
 
-    /// Everything it leads is fully replicated and committed, nothing waits for anything, and it serves.
+    /// Everything it leads is fully replicated and committed, nothing waits for anything, and it
+    /// serves.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         let full = |partition: &partition::Partition| match partition.leader_state() {
@@ -409,6 +414,11 @@ impl Machine for Broker {
     type Call = BrokerCall;
     type Report = NoReport;
 
+    /// The socket server opens once the broker has been unfenced (`BrokerServer.startup`).
+    fn listens(&self) -> bool {
+        self.lifecycle.is_serving()
+    }
+
     fn handle(&mut self, cx: &mut BrokerCx<'_>, input: Input<BrokerTimer, BrokerCall>) {
         if self.lifecycle.state() == BrokerState::ShuttingDown {
             if let Input::Flushed(flush) = input {
@@ -428,7 +438,8 @@ impl Machine for Broker {
             Input::Timer(timer) => self.on_timer(cx, timer),
             Input::Flushed(flush) => self.on_flushed(cx, flush),
             Input::Call(BrokerCall::ShutDown) => self.begin_controlled_shut_down(cx),
-            // At most one request is in flight on each of its connections: nothing queues behind a full buffer.
+            // At most one request is in flight on each of its connections: nothing queues behind a
+            // full buffer.
             Input::WriteBlocked(_) | Input::WriteResumed(_) => {}
         }
     }

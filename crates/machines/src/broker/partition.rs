@@ -1,7 +1,8 @@
 //! A partition on a broker: its log, and its role.
 //!
-//! Mirrors `kafka.cluster.Partition`: `makeLeader`, `makeFollower`, the two forms of the ISR (KIP-497). Left out: future
-//! replicas in other log directories, and replicas that are being added.
+//! Mirrors `kafka.cluster.Partition`: `makeLeader`, `makeFollower`, the two forms of the ISR
+//! (KIP-497). Left out: future replicas in other log directories, and replicas that are being
+//! added.
 
 use super::fetch_session::FetchWatcher;
 use super::high_watermark::{FollowerState, Progress, effective_min_isr, next_high_watermark};
@@ -144,7 +145,8 @@ impl Partition {
         self.leader_state().and_then(|leader| leader.pending.as_ref())
     }
 
-    /// Whether a request that knows `epoch` may be served (`Partition.checkCurrentLeaderEpoch`, KIP-320), and by a leader.
+    /// Whether a request that knows `epoch` may be served (`Partition.checkCurrentLeaderEpoch`,
+    /// KIP-320), and by a leader.
     ///
     /// # Errors
     /// - FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH: the epochs differ; looked at first.
@@ -240,7 +242,8 @@ impl Partition {
         }
     }
 
-    /// Follows under `state` (`Partition.makeFollower`). Returns whether the leader epoch is new to it.
+    /// Follows under `state` (`Partition.makeFollower`). Returns whether the leader epoch is new to
+    /// it.
     pub fn make_follower(&mut self, cx: &mut BrokerCx<'_>, state: &PartitionState) -> bool {
         if self.is_hosted() && state.partition_epoch < self.partition_epoch {
             return false;
@@ -258,7 +261,8 @@ impl Partition {
         is_new_epoch
     }
 
-    /// The controller's ISR is `isr`. A proposal that is still pending is over, one way or the other.
+    /// The controller's ISR is `isr`. A proposal that is still pending is over, one way or the
+    /// other.
     pub fn commit_isr(&mut self, cx: &mut BrokerCx<'_>, isr: &BrokerList, is_new_epoch: bool) {
         let (partition, leader_epoch) = (self.id, self.leader_epoch);
         let Some(leader) = self.leader_state_mut() else { return };
@@ -301,7 +305,8 @@ impl Partition {
         effective_min_isr(shared.config.rules, shared.topic(self.id), self.replicas.len())
     }
 
-    /// Whether an acks=all append up to `required` is done (`Partition.checkEnoughReplicasReachOffset`).
+    /// Whether an acks=all append up to `required` is done
+    /// (`Partition.checkEnoughReplicasReachOffset`).
     ///
     /// # Errors
     /// - NOT_LEADER_OR_FOLLOWER: the broker no longer leads.
@@ -352,7 +357,8 @@ impl Partition {
         Ok(changed)
     }
 
-    /// Advances the leader's high watermark as far as the followers allow. Returns whether it moved.
+    /// Advances the leader's high watermark as far as the followers allow. Returns whether it
+    /// moved.
     pub fn maybe_increment_high_watermark(
         &mut self,
         cx: &mut BrokerCx<'_>,

@@ -1,8 +1,9 @@
 //! Produce: appending to the logs that this broker leads, and answering by `acks`.
 //!
-//! Mirrors `KafkaApis.handleProduceRequest`, `ReplicaManager.appendRecords` and `Partition.appendRecordsToLeader`. A flush
-//! that `flush.messages` asks for holds the rest of the request back, as the append does in Kafka. Left out: transactions and
-//! their verification (KIP-890).
+//! Mirrors `KafkaApis.handleProduceRequest`, `ReplicaManager.appendRecords` and
+//! `Partition.appendRecordsToLeader`. A flush that `flush.messages` asks for holds the rest of the
+//! request back, as the append does in Kafka. Left out: transactions and their verification
+//! (KIP-890).
 
 use super::partition::Partition;
 use super::purgatory::ParkedProduce;
@@ -103,11 +104,8 @@ impl Broker {
         for entry in &request.partitions {
             let outcome = self.append_records(cx, acks, entry);
             if let Some(slot) = outcome.slot {
-                flushes_left += usize::from(self.flush_if_due(
-                    cx,
-                    slot,
-                    FlushWaiter::Produce(held),
-                ));
+                flushes_left +=
+                    usize::from(self.flush_if_due(cx, slot, FlushWaiter::Produce(held)));
             }
             outcomes.push(outcome);
         }
@@ -121,8 +119,8 @@ impl Broker {
         }
     }
 
-    /// Asks for a flush of the partition's log if one is due. Returns whether `waiter` has to wait: a filled segment is
-    /// flushed in the background, `flush.messages` within the append.
+    /// Asks for a flush of the partition's log if one is due. Returns whether `waiter` has to wait:
+    /// a filled segment is flushed in the background, `flush.messages` within the append.
     pub(super) fn flush_if_due(
         &mut self,
         cx: &mut BrokerCx<'_>,
@@ -217,7 +215,8 @@ impl Broker {
         }
     }
 
-    /// Everything after the append: the high watermark, the answer, and those who waited for either.
+    /// Everything after the append: the high watermark, the answer, and those who waited for
+    /// either.
     fn finish_produce(&mut self, cx: &mut BrokerCx<'_>, mut produce: AppendedProduce) {
         let mut moved: SmallVec<[(usize, bool); 1]> = SmallVec::new();
         for outcome in &produce.outcomes {
@@ -263,7 +262,8 @@ impl Broker {
         }
     }
 
-    /// Answers, and says what was answered. With acks=0 an error can only be shown by closing the connection.
+    /// Answers, and says what was answered. With acks=0 an error can only be shown by closing the
+    /// connection.
     pub(super) fn answer_produce(
         &self,
         cx: &mut BrokerCx<'_>,

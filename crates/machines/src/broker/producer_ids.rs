@@ -1,8 +1,9 @@
 //! Producer ids for idempotent producers.
 //!
-//! Mirrors `RPCProducerIdManager` (KIP-730): ids come in blocks from the controller; the next block is asked for when nine
-//! tenths of this one are used, and a request that finds none is told to come again. A producer that has an id and asks anew
-//! gets a new id: without a transactional id the broker keeps no state of it (`TransactionCoordinator.handleInitProducerId`).
+//! Mirrors `RPCProducerIdManager` (KIP-730): ids come in blocks from the controller; the next block
+//! is asked for when nine tenths of this one are used, and a request that finds none is told to
+//! come again. A producer that has an id and asks anew gets a new id: without a transactional id
+//! the broker keeps no state of it (`TransactionCoordinator.handleInitProducerId`).
 
 use super::controller_channel::ChannelPurpose;
 use super::{Broker, BrokerCx};

@@ -1,8 +1,9 @@
 //! Requests that wait: acks=all appends for their followers, fetches for data.
 //!
-//! Mirrors `DelayedOperationPurgatory` with `DelayedProduce` and `DelayedFetch`. What waits is found through the partition
-//! that changed, never by looking at everything; each kind has one timer, set for its earliest deadline or earlier. An answer
-//! to a connection that is gone goes nowhere.
+//! Mirrors `DelayedOperationPurgatory` with `DelayedProduce` and `DelayedFetch`. What waits is
+//! found through the partition that changed, never by looking at everything; each kind has one
+//! timer, set for its earliest deadline or earlier. An answer to a connection that is gone goes
+//! nowhere.
 
 use super::fetch::answers_at_once;
 use super::fetch_session::ParkedFetch;
@@ -192,7 +193,8 @@ impl Broker {
         }
     }
 
-    /// Whether a change of its partition at `index` lets a fetch be answered (`DelayedFetch.tryComplete`).
+    /// Whether a change of its partition at `index` lets a fetch be answered
+    /// (`DelayedFetch.tryComplete`).
     fn is_fetch_due(&self, cx: &mut BrokerCx<'_>, parked: &ParkedFetch, index: usize) -> bool {
         let request = &parked.request;
         let changed = &request.partitions[index];

@@ -1,7 +1,8 @@
 //! The partitions of a broker, and what it does when the cluster's view of one changes.
 //!
-//! Mirrors `ReplicaManager.applyDelta` with `applyLocalLeadersDelta` and `applyLocalFollowersDelta`. [`Broker::apply_partition_states`]
-//! does not know where the states came from: the metadata log, or one day a LeaderAndIsr request. Left out: deleted topics and
+//! Mirrors `ReplicaManager.applyDelta` with `applyLocalLeadersDelta` and
+//! `applyLocalFollowersDelta`. [`Broker::apply_partition_states`] does not know where the states
+//! came from: the metadata log, or one day a LeaderAndIsr request. Left out: deleted topics and
 //! reassigned replicas.
 
 use super::metadata_image::PartitionIndexMap;
@@ -64,8 +65,8 @@ impl std::ops::IndexMut<usize> for Replicas {
 enum NewRole {
     Leader,
     Follower,
-    /// It leads by the image, but has not yet registered: the controller is about to take the leadership away, and no client
-    /// reaches it before.
+    /// It leads by the image, but has not yet registered: the controller is about to take the
+    /// leadership away, and no client reaches it before.
     LeaderOfAnEarlierLife,
     NotAReplica,
 }
@@ -95,7 +96,8 @@ impl Broker {
         self.replicas.insert(Partition::new(partition, log))
     }
 
-    /// The partition, if the broker has a role in it; else what to answer (`ReplicaManager.getPartitionOrError`).
+    /// The partition, if the broker has a role in it; else what to answer
+    /// (`ReplicaManager.getPartitionOrError`).
     ///
     /// # Errors
     /// - NOT_LEADER_OR_FOLLOWER: others host it.
@@ -136,7 +138,8 @@ impl Broker {
         Some(CurrentLeader { leader: leader?, leader_epoch })
     }
 
-    /// Partitions changed: becomes their leader or follower. Those that it leads come first. `changed` is ascending.
+    /// Partitions changed: becomes their leader or follower. Those that it leads come first.
+    /// `changed` is ascending.
     pub(super) fn apply_partition_states(
         &mut self,
         cx: &mut BrokerCx<'_>,
@@ -174,8 +177,7 @@ impl Broker {
     fn become_leader(&mut self, cx: &mut BrokerCx<'_>, state: &PartitionState) {
         let partition = state.partition;
         self.stop_fetching(partition);
-        let slot =
-            self.replicas.slot(partition).unwrap_or_else(|| self.open_log(cx, partition));
+        let slot = self.replicas.slot(partition).unwrap_or_else(|| self.open_log(cx, partition));
         if self.replicas[slot].make_leader(cx, &self.shared, state) {
             self.complete_after_high_watermark(cx, slot);
         }
@@ -188,8 +190,7 @@ impl Broker {
         state: &PartitionState,
     ) -> Option<StartFetching> {
         let partition = state.partition;
-        let slot =
-            self.replicas.slot(partition).unwrap_or_else(|| self.open_log(cx, partition));
+        let slot = self.replicas.slot(partition).unwrap_or_else(|| self.open_log(cx, partition));
         let replica = &mut self.replicas[slot];
         // Only a new leader epoch concerns a follower (`TopicDelta.localChanges`).
         if replica.is_hosted() && state.leader_epoch <= replica.leader_epoch {

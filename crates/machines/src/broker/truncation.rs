@@ -1,6 +1,7 @@
 //! Where a follower cuts its log.
 //!
-//! Mirrors `AbstractFetcherThread.getOffsetTruncationState` (KIP-101, KIP-279) and `Partition.truncateTo`. Nothing is left out.
+//! Mirrors `AbstractFetcherThread.getOffsetTruncationState` (KIP-101, KIP-279) and
+//! `Partition.truncateTo`. Nothing is left out.
 
 use super::{Broker, BrokerCx};
 use acklab_vocab::api::EpochEndOffset;
@@ -12,11 +13,13 @@ use acklab_vocab::trace::{TraceEvent, TruncationReason};
 pub(super) struct TruncationPoint {
     /// Where to cut; never above the log's end.
     pub to: Offset,
-    /// The logs agree below. Otherwise the leader has to be asked again, with the epoch that is the newest then.
+    /// The logs agree below. Otherwise the leader has to be asked again, with the epoch that is the
+    /// newest then.
     pub is_final: bool,
 }
 
-/// Where to cut, given the leader's epoch and its end, and the follower's own largest epoch not above that one.
+/// Where to cut, given the leader's epoch and its end, and the follower's own largest epoch not
+/// above that one.
 pub(super) fn truncation_point(
     leader: EpochEndOffset,
     own: Option<EpochEndOffset>,
@@ -51,12 +54,7 @@ impl Broker {
     }
 
     /// Drops a follower's whole log; it starts anew at `start`.
-    pub(super) fn restart_replica_at(
-        &mut self,
-        cx: &mut BrokerCx<'_>,
-        slot: usize,
-        start: Offset,
-    ) {
+    pub(super) fn restart_replica_at(&mut self, cx: &mut BrokerCx<'_>, slot: usize, start: Offset) {
         let now = cx.now();
         let partition = &mut self.replicas[slot];
         let high_watermark = partition.log.high_watermark();
@@ -93,7 +91,12 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(leader: EpochEndOffset, own: Option<EpochEndOffset>, log_end: u64, expected: (u64, bool)) {
+    fn check(
+        leader: EpochEndOffset,
+        own: Option<EpochEndOffset>,
+        log_end: u64,
+        expected: (u64, bool),
+    ) {
         let point = truncation_point(leader, own, Offset(log_end));
         assert_eq!((point.to.0, point.is_final), expected);
     }

@@ -156,12 +156,12 @@ impl Controller {
             return self.replay_committed(cx, end);
         };
         self.applied = end;
-        while let Some((offset, facts)) = active.uncommitted.pop_front_if(|(at, _)| *at < end) {
+        let committed = active.uncommitted.partition_point(|(offset, _)| *offset < end);
+        for (offset, facts) in active.uncommitted.drain(..committed) {
             cx.trace_committed(offset, facts);
         }
-        while let Some((_, (connection, correlation), response)) =
-            active.deferred.pop_front_if(|(at, _, _)| *at < end)
-        {
+        let committed = active.deferred.partition_point(|(offset, ..)| *offset < end);
+        for (_, (connection, correlation), response) in active.deferred.drain(..committed) {
             cx.respond(connection, correlation, response);
         }
     }

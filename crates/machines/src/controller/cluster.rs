@@ -50,7 +50,7 @@ impl Controller {
             Some(existing) if is_same_life => existing.broker_epoch,
             Some(_) | None => {
                 let broker_epoch = BrokerEpoch(active.next_offset().0);
-                active.heartbeats.register(cx, broker, broker_epoch);
+                active.heartbeats.register(cx, broker);
                 let was_clean = existing.map(|existing| existing.broker_epoch);
                 let was_clean = was_clean.is_some() && was_clean == previous_broker_epoch;
                 self.records_for_shutdown(broker, was_clean, &mut records);

@@ -12,7 +12,7 @@ use super::timers::LazyTimer;
 use super::{ControllerCx, ControllerTimer};
 use acklab_vocab::api::BrokerHeartbeatRequest;
 use acklab_vocab::config::ControllerConfig;
-use acklab_vocab::ids::{BrokerEpoch, BrokerId, MetadataOffset};
+use acklab_vocab::ids::{BrokerId, MetadataOffset};
 use acklab_vocab::rules::ProtocolRule;
 use acklab_vocab::time::{SimDuration, SimTime};
 use std::collections::BTreeMap;
@@ -23,7 +23,6 @@ const SWEEP_AGAIN: SimDuration = SimDuration::from_millis(10);
 /// What the controller remembers of a broker's heartbeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Session {
-    broker_epoch: BrokerEpoch,
     fenced: bool,
     /// Its last sign of life; `None` once its session has ended, or if it never gave one.
     last_contact: Option<SimTime>,
@@ -73,7 +72,6 @@ impl Heartbeats {
         let now = cx.now();
         let session = |(&id, broker): (&BrokerId, &BrokerRegistration)| {
             let session = Session {
-                broker_epoch: broker.broker_epoch,
                 fenced: broker.fenced,
                 last_contact: (!broker.fenced).then_some(now),
                 metadata_offset: MetadataOffset(0),
@@ -108,14 +106,8 @@ impl Heartbeats {
     }
 
     /// A broker has registered. In sweeps its session begins with its first heartbeat.
-    pub(super) fn register(
-        &mut self,
-        cx: &mut ControllerCx<'_>,
-        broker: BrokerId,
-        broker_epoch: BrokerEpoch,
-    ) {
+    pub(super) fn register(&mut self, cx: &mut ControllerCx<'_>, broker: BrokerId) {
         let session = Session {
-            broker_epoch,
             fenced: true,
             last_contact: (!self.in_sweeps).then_some(cx.now()),
             metadata_offset: MetadataOffset(0),

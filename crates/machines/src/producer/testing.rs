@@ -1,7 +1,7 @@
 //! A bench for one producer: it answers by hand, and says what the producer did in short lines.
 //!
-//! `c0 produce p0[1-2]` a produce request on connection 0 with records 1 and 2 for partition 0; idempotent, with producer
-//! epoch and base sequence, `p0[1-2]@0:1`. `wake 30000` sets the timer to that millisecond.
+//! `c0 produce p0[1-2]` is a produce request on connection 0 with records 1 and 2 for partition 0; idempotent, with producer
+//! epoch and base sequence, `p0[1-2]@0:1`. Its timer goes off by itself as time passes.
 
 use super::{
     NewRecord, Producer, ProducerCall, ProducerInput, ProducerReport, ProducerSetup, ProducerTimer,
@@ -111,6 +111,9 @@ pub(super) fn without_partition(sequence: u32) -> NewRecord {
 pub(super) struct Bench {
     pub producer: Producer,
     now: SimTime,
+    armed: Option<SimTime>,
+    /// How often the timer has gone off.
+    pub wakes: u32,
     rng: NodeRng,
     disk: Disk,
     outbox: Outbox<ProducerTimer, ProducerReport>,
@@ -138,6 +141,8 @@ impl Bench {
         let mut bench = Bench {
             producer,
             now: SimTime::ZERO,
+            armed: None,
+            wakes: 0,
             rng,
             disk,
             outbox,
@@ -166,17 +171,17 @@ impl Bench {
     }
 
     fn warm_up(&mut self, idempotent: bool) {
-        self.input(Input::Connected(ConnectionId(0)));
+        self.connected(0);
         self.answer_metadata();
         if idempotent {
-            if self.wire.is_empty() {
-                self.at(1_000).wake();
-            }
+            // librdkafka looks for a broker that is up every 500 ms.
+            self.until(500);
             self.answer_producer_id(0);
         }
         self.send([record(0)]);
         self.answer_metadata();
-        if self.wire.front().is_some_and(|(_, _, request)| matches!(request, Request::Produce(_))) {
+        self.until(1_000);
+        if !self.wire.is_empty() {
             self.answer(ErrorCode::None);
         }
         assert!(self.wire.is_empty(), "{:?}", self.wire);
@@ -184,17 +189,39 @@ impl Bench {
         self.facts.clear();
     }
 
-    /// Moves the clock to a millisecond.
+    /// Lets time pass to a millisecond, in which nothing happens.
     pub fn at(&mut self, at: i64) -> &mut Self {
-        let at = SimTime::from_millis(at);
-        assert!(at >= self.now, "the clock never decreases");
-        self.now = at;
+        let done = self.until(at);
+        assert!(done.is_empty(), "not expected before {at} ms: {done:?}");
         self
     }
 
+    /// Lets time pass to a millisecond, and says what the producer did by itself.
+    pub fn until(&mut self, at: i64) -> Vec<String> {
+        let at = SimTime::from_millis(at);
+        assert!(at >= self.now, "the clock never decreases");
+        let mut done = Vec::new();
+        while let Some(due) = self.armed.filter(|due| *due <= at) {
+            assert!(due > self.now || self.wakes < 10_000, "it wakes for nothing");
+            self.now = self.now.max(due);
+            self.armed = None;
+            self.wakes += 1;
+            done.extend(self.input(Input::Timer(ProducerTimer::Wake)));
+        }
+        self.now = at;
+        done
+    }
+
+    /// Has the metadata refreshed by age, at 300 s or later.
+    pub fn refresh_metadata(&mut self) {
+        let done = self.until(302_000);
+        assert_eq!(done, ["c0 metadata"]);
+        self.answer_metadata();
+        self.at(303_000);
+    }
+
     pub fn input(&mut self, input: ProducerInput) -> Vec<String> {
-        let mut cx =
-            Cx::new(self.now, NodeId(9), &mut self.rng, &mut self.disk, &mut self.outbox);
+        let mut cx = Cx::new(self.now, NodeId(9), &mut self.rng, &mut self.disk, &mut self.outbox);
         self.producer.handle(&mut cx, input);
         self.take_effects()
     }
@@ -202,10 +229,6 @@ impl Bench {
     pub fn send<const N: usize>(&mut self, records: [NewRecord; N]) -> Vec<String> {
         let records = records.into();
         self.input(Input::Call(ProducerCall::Send { topic: TopicId(0), records }))
-    }
-
-    pub fn wake(&mut self) -> Vec<String> {
-        self.input(Input::Timer(ProducerTimer::Wake))
     }
 
     pub fn reset(&mut self, connection: u32) -> Vec<String> {
@@ -265,14 +288,19 @@ impl Bench {
 
     /// Answers the oldest request, for a producer id, with id 7.
     pub fn answer_producer_id(&mut self, epoch: u16) -> Vec<String> {
+        self.answer_producer_id_or(ErrorCode::None, epoch)
+    }
+
+    pub fn refuse_producer_id(&mut self) -> Vec<String> {
+        self.answer_producer_id_or(ErrorCode::CoordinatorLoadInProgress, 0)
+    }
+
+    fn answer_producer_id_or(&mut self, error: ErrorCode, epoch: u16) -> Vec<String> {
         let (connection, correlation, request) = self.wire.pop_front().expect("a request");
         assert!(matches!(request, Request::InitProducerId(_)), "{request:?}");
-        let response = Response::InitProducerId(InitProducerIdResponse {
-            error: ErrorCode::None,
-            producer_id: ProducerId(7),
-            producer_epoch: ProducerEpoch(epoch),
-        });
-        self.respond(connection, correlation, response)
+        let (producer_id, producer_epoch) = (ProducerId(7), ProducerEpoch(epoch));
+        let answer = InitProducerIdResponse { error, producer_id, producer_epoch };
+        self.respond(connection, correlation, Response::InitProducerId(answer))
     }
 
     fn respond(
@@ -288,25 +316,32 @@ impl Bench {
     fn take_effects(&mut self) -> Vec<String> {
         self.facts.extend(self.outbox.facts.drain(..).map(|(_, fact)| fact));
         let effects = std::mem::take(&mut self.outbox.effects);
-        effects.iter().map(|effect| self.line(effect)).collect()
+        effects.iter().filter_map(|effect| self.line(effect)).collect()
     }
 
-    fn line(&mut self, effect: &Effect<ProducerTimer, ProducerReport>) -> String {
-        match effect {
+    fn line(&mut self, effect: &Effect<ProducerTimer, ProducerReport>) -> Option<String> {
+        Some(match effect {
             Effect::Connect(connection, to) => format!("c{connection} connect b{}", to.node),
             Effect::Send(connection, Frame::Request(correlation, request)) => {
                 self.wire.push_back((*connection, *correlation, (**request).clone()));
                 format!("c{connection} {}", request_line(request))
             }
             Effect::Close(connection) => format!("c{connection} close"),
-            Effect::SetTimer(ProducerTimer::Wake, at) => format!("wake {}", at.0 / 1_000_000),
-            Effect::CancelTimer(ProducerTimer::Wake) => "no wake".to_owned(),
+            Effect::SetTimer(ProducerTimer::Wake, at) => {
+                assert!(*at >= self.now, "a timer in the past");
+                self.armed = Some(*at);
+                return None;
+            }
+            Effect::CancelTimer(ProducerTimer::Wake) => {
+                self.armed = None;
+                return None;
+            }
             Effect::Report(ProducerReport::Closed) => "closed".to_owned(),
             Effect::Report(ProducerReport::Completed { outcome, records, .. }) => {
                 format!("{} {}", range(records), outcome_line(*outcome))
             }
             other => panic!("a producer does not do this: {other:?}"),
-        }
+        })
     }
 
     /// Retries stated since the last look, as lines.

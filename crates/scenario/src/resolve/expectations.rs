@@ -7,6 +7,7 @@ use crate::expect::{
     ShareExpectation,
 };
 use crate::syntax::{Node, Value};
+use acklab_verdict::Cause;
 
 /// What is expected of a variant in every seed: what the base expects, except of the numbers that the variant speaks of
 /// itself.
@@ -62,10 +63,10 @@ fn expectation(node: &Node, report: &mut Report) -> Option<Expectation> {
     match variant.name {
         "Cause" => {
             let fields = variant.fields(&["cause", "bound"], report)?;
-            let cause = text(fields.required("cause", report)?, "the name of a cause", report);
+            let cause = cause(fields.required("cause", report)?, report);
             let bound = fields.required("bound", report)?;
             let bound = bound_of(bound, BoundUnit::Count, report);
-            Some(Expectation { quantity: Quantity::Cause(cause?.to_owned()), bound: bound? })
+            Some(Expectation { quantity: Quantity::Cause(cause?), bound: bound? })
         }
         "OfAcked" => {
             let fields = variant.fields(&["counter", "bound"], report)?;
@@ -128,10 +129,22 @@ fn quantity(node: &Node, report: &mut Report) -> Option<Quantity> {
     let variant = Variant::of(node, "a counter", &names, report)?;
     if variant.name == "Cause" {
         let fields = variant.fields(&["cause"], report)?;
-        let cause = text(fields.required("cause", report)?, "the name of a cause", report)?;
-        return Some(Quantity::Cause(cause.to_owned()));
+        return cause(fields.required("cause", report)?, report).map(Quantity::Cause);
     }
     variant.bare(Quantity::Counter(counter_named(variant.name)), report)
+}
+
+/// A cause by its name in the JSON output: `acked_before_replication`.
+fn cause(node: &Node, report: &mut Report) -> Option<String> {
+    let name = text(node, "the name of a cause", report)?;
+    let names = || Cause::ALL.iter().map(|cause| cause.name());
+    if !names().any(|known| known == name) {
+        let finding = Finding::new(format!("there is no cause `{name}`"))
+            .did_you_mean(name, names());
+        report.error(node.span, finding);
+        return None;
+    }
+    Some(name.to_owned())
 }
 
 fn counter(node: &Node, report: &mut Report) -> Option<Counter> {

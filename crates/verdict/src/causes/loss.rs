@@ -1,7 +1,9 @@
-//! Why an acked record has no copy: the election that made its loss final, and how the winner came to lack it.
+//! Why an acked record has no copy: the election that made its loss final, and how the winner came
+//! to lack it.
 //!
-//! A record lives on as long as the leaders have it. The judge looks for the last leader whose log held the copy; the next
-//! one, the *successor*, took over without it, and everybody truncated to the successor's log.
+//! A record lives on as long as the leaders have it. The judge looks for the last leader whose log
+//! held the copy; the next one, the *successor*, took over without it, and everybody truncated to
+//! the successor's log.
 
 use acklab_vocab::api::Acks;
 use acklab_vocab::ids::BrokerId;
@@ -62,7 +64,7 @@ pub fn loss_cause(
         partition.removals.iter().filter(|removal| removal.batches.binary_search(&id).is_ok());
     let mut evidence = Evidence {
         appended: Some((append.at, world.broker_on(append.node))),
-        removed: removals.clone().last().map(|removal| (removal.at, removal.broker)),
+        removed: removals.clone().next_back().map(|removal| (removal.at, removal.broker)),
         ..Evidence::default()
     };
     let Some(tenure) = successor else {
@@ -70,7 +72,7 @@ pub fn loss_cause(
             acks,
             committed: partition.was_committed(append),
             successor: Successor::None,
-            dropped: removals.last().map(|removal| removal.kind),
+            dropped: removals.clone().next_back().map(|removal| removal.kind),
             acked_after_election: false,
             others_had_it: false,
         };
@@ -78,14 +80,14 @@ pub fn loss_cause(
     };
     evidence.elected = Some((tenure.elected_at, tenure.leader, tenure.epoch));
     let took_over = tenure.lineage.as_ref().map_or(SimTime::NEVER, |lineage| lineage.at);
-    let earlier = removals.filter(|removal| removal.at <= took_over);
-    let dropped = earlier.clone().filter(|removal| removal.broker == tenure.leader).last();
+    let mut earlier = removals.filter(|removal| removal.at <= took_over);
+    let dropped = earlier.rfind(|removal| removal.broker == tenure.leader);
     let loss = Loss {
         acks,
         committed: partition.was_committed(append),
         successor: kind_of(tenure),
         dropped: dropped.map(|removal| removal.kind),
-        acked_after_election: acked_at > tenure.elected_at,
+        acked_after_election: append.answered.min(acked_at) > tenure.elected_at,
         others_had_it: others_had_it(partition, id, tenure.leader, took_over),
     };
     (cause_of(loss), evidence)
@@ -121,8 +123,8 @@ fn kind_of(tenure: &Tenure) -> Successor {
     }
 }
 
-/// Whether a replica other than the successor's had the batch when the successor took over: it holds it still, or dropped
-/// it later.
+/// Whether a replica other than the successor's had the batch when the successor took over: it
+/// holds it still, or dropped it later.
 fn others_had_it(
     partition: &Partition,
     id: AppendId,

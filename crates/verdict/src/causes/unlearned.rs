@@ -1,6 +1,8 @@
-//! Why a producer did not learn that its batch had been appended: the root of duplicates and of phantoms.
+//! Why a producer did not learn that its batch had been appended: the root of duplicates and of
+//! phantoms.
 //!
-//! Mirrors `Sender.completeBatch`/`failBatch` and `NetworkClient`'s cancelled requests, seen from outside.
+//! Mirrors `Sender.completeBatch`/`failBatch` and `NetworkClient`'s cancelled requests, seen from
+//! outside.
 
 use acklab_vocab::error::ErrorCode;
 use acklab_vocab::time::SimTime;
@@ -61,7 +63,8 @@ pub fn unlearned(
     (why(end, answered, died), Some(at))
 }
 
-/// The decision: how the request ended, whether the broker had answered by then, and whether it had died.
+/// The decision: how the request ended, whether the broker had answered by then, and whether it had
+/// died.
 fn why(end: End, answered: bool, died: bool) -> Unlearned {
     let silent = if answered { Unlearned::AnswerLost } else { Unlearned::TimedOut };
     match end {
@@ -86,8 +89,9 @@ fn why(end: End, answered: bool, died: bool) -> Unlearned {
 
 /// How the request that led to an append ended.
 ///
-/// A broker executes the requests of one connection in order, and what never arrived was never executed. So the record's
-/// appends on one broker are matched with its requests to that broker from the last to the first.
+/// A broker executes the requests of one connection in order, and what never arrived was never
+/// executed. So the record's appends on one broker are matched with its requests to that broker
+/// from the last to the first.
 fn end_of_request(world: &World, journey: &Journey<'_>, append: &Append) -> Option<(End, SimTime)> {
     let sent = NoteKind::Sent(world.broker_on(append.node));
     let mut before = journey.notes.len();

@@ -90,7 +90,7 @@ impl Biographer {
         Life { record, lines: self.lines, left_out: self.left_out, ending }
     }
 
-    // ---- the producer and the reader -------------------------------------------------------------------------------
+    // ---- the producer and the reader ------------------------------------------------------------
 
     fn producer_fact(&mut self, stamped: &Stamped) -> bool {
         match &stamped.event {
@@ -148,7 +148,7 @@ impl Biographer {
         true
     }
 
-    // ---- the brokers' logs -----------------------------------------------------------------------------------------
+    // ---- the brokers' logs ----------------------------------------------------------------------
 
     fn log_fact(&mut self, stamped: &Stamped) -> bool {
         match &stamped.event {
@@ -219,7 +219,7 @@ impl Biographer {
         }
     }
 
-    // ---- replication, elections ------------------------------------------------------------------------------------
+    // ---- replication, elections -----------------------------------------------------------------
 
     fn replication_fact(&mut self, stamped: &Stamped) -> bool {
         match &stamped.event {
@@ -331,7 +331,7 @@ impl Biographer {
         self.say(stamped, text);
     }
 
-    // ---- the world -------------------------------------------------------------------------------------------------
+    // ---- the world ------------------------------------------------------------------------------
 
     fn world_fact(&mut self, stamped: &Stamped) -> bool {
         let text = match &stamped.event {
@@ -361,7 +361,8 @@ impl Biographer {
         true
     }
 
-    /// Faults concern everybody; a process concerns the record if it holds a replica of its partition or produced it.
+    /// Faults concern everybody; a process concerns the record if it holds a replica of its
+    /// partition or produced it.
     fn is_witness(&self, stamped: &Stamped) -> bool {
         let header = self.header.as_ref().expect("the run has begun");
         let node = header.nodes.get(stamped.node.0 as usize);
@@ -378,7 +379,7 @@ impl Biographer {
         is_about_all || holds || is_mine
     }
 
-    // ---- helpers ---------------------------------------------------------------------------------------------------
+    // ---- helpers --------------------------------------------------------------------------------
 
     /// The record has got its partition: says who leads it.
     fn enter(&mut self, stamped: &Stamped, partition: TopicPartition) {

@@ -5,7 +5,8 @@ use acklab_vocab::ids::RecordId;
 use crate::cause::{Anomaly, AnomalyKind, Evidence, Promise};
 use crate::{Verdict, names};
 
-/// The sentences at the end of a life: each anomaly with its cause, the facts for it and its prevention.
+/// The sentences at the end of a life: each anomaly with its cause, the facts for it and its
+/// prevention.
 #[must_use]
 pub fn ending(verdict: &Verdict, record: RecordId) -> Vec<String> {
     let anomalies = verdict.anomalies.iter().filter(|of| of.record == record);

@@ -1,7 +1,9 @@
-//! The life of one record, for a person: what happened to it, in order, who held it at every step, and what came of it.
+//! The life of one record, for a person: what happened to it, in order, who held it at every step,
+//! and what came of it.
 //!
-//! [`Biographer`] watches a run with one record in mind; the command `explain` runs a seed again for it. It looks at facts
-//! only and keeps those that touch the record, its partition, or the brokers that hold it. [`Life`] prints itself.
+//! [`Biographer`] watches a run with one record in mind; the command `explain` runs a seed again
+//! for it. It looks at facts only and keeps those that touch the record, its partition, or the
+//! brokers that hold it. [`Life`] prints itself.
 
 mod biographer;
 mod ending;
@@ -13,7 +15,8 @@ pub use life::{Life, LifeLine};
 use acklab_vocab::ids::{LeaderEpoch, Offset, RecordId, TopicPartition};
 use acklab_vocab::trace::{Observer, Stamped, TraceEvent};
 
-/// Finds out which record was written at an offset: `orders-0@1234`, or `orders-0@1234:5` for one leader epoch.
+/// Finds out which record was written at an offset: `orders-0@1234`, or `orders-0@1234:5` for one
+/// leader epoch.
 #[derive(Debug)]
 pub struct Locator {
     partition: TopicPartition,
@@ -23,7 +26,8 @@ pub struct Locator {
 }
 
 impl Locator {
-    /// Looks for the record at an offset. Without an epoch, for the one that was written there last.
+    /// Looks for the record at an offset. Without an epoch, for the one that was written there
+    /// last.
     #[must_use]
     pub fn new(partition: TopicPartition, offset: Offset, epoch: Option<LeaderEpoch>) -> Self {
         Locator { partition, offset, epoch, found: None }

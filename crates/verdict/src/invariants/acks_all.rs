@@ -1,6 +1,7 @@
 //! A success with acks=all means that the whole in-sync replica set has the records.
 //!
-//! Mirrors `Partition.checkEnoughReplicasReachOffset` and `DelayedProduce`: the answer waits for the high watermark.
+//! Mirrors `Partition.checkEnoughReplicasReachOffset` and `DelayedProduce`: the answer waits for
+//! the high watermark.
 
 use acklab_vocab::ids::Offset;
 

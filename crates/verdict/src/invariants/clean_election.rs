@@ -6,6 +6,7 @@ use acklab_vocab::metadata_log::PartitionState;
 use acklab_vocab::trace::PartitionChangeReason;
 
 use super::Invariant;
+use crate::names;
 
 /// See the module.
 pub static INVARIANT: Invariant = Invariant {
@@ -38,7 +39,9 @@ pub fn check(
         let (isr, eligible) = (&before.isr, &before.eligible);
         let epoch = after.leader_epoch;
         format!(
-            "broker {leader} was elected for epoch {epoch} out of ISR {isr:?}, eligible {eligible:?}"
+            "broker {leader} was elected for epoch {epoch}, the ISR being {}, eligible {}",
+            names::brokers(isr),
+            names::brokers(eligible)
         )
     })
 }

@@ -1,7 +1,8 @@
 //! Leader epochs and partition epochs only rise.
 //!
-//! Mirrors `PartitionChangeBuilder` (every change raises the partition epoch, every election the leader epoch, KIP-497)
-//! and `Partition.makeLeader`/`makeFollower`, which ignore what is older than they know.
+//! Mirrors `PartitionChangeBuilder` (every change raises the partition epoch, every election the
+//! leader epoch, KIP-497) and `Partition.makeLeader`/`makeFollower`, which ignore what is older
+//! than they know.
 
 use acklab_vocab::ids::LeaderEpoch;
 use acklab_vocab::metadata_log::PartitionState;
@@ -12,7 +13,8 @@ use crate::world::{Replica, Role};
 /// See the module.
 pub static INVARIANT: Invariant = Invariant {
     name: "epochs_monotonic",
-    claim: "leader epochs and partition epochs rise, at the controller and in each life of a broker",
+    claim: "leader epochs and partition epochs rise, at the controller and in each life of a \
+            broker",
     source: "PartitionChangeBuilder, Partition.makeLeader, KIP-497",
     suspended_by: &[],
 };

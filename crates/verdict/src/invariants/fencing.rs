@@ -1,8 +1,8 @@
 //! A leader takes note only of followers that know its epoch and whose log agrees with its own.
 //!
-//! Mirrors `Partition.checkCurrentLeaderEpoch` and `Partition.fetchRecords` (KIP-320): a fetch of an older epoch is
-//! refused before it counts. A follower may have moved on to a *newer* epoch while its fetch was on the way; then nothing
-//! is claimed.
+//! Mirrors `Partition.checkCurrentLeaderEpoch` and `Partition.fetchRecords` (KIP-320): a fetch of
+//! an older epoch is refused before it counts. A follower may have moved on to a *newer* epoch
+//! while its fetch was on the way; then nothing is claimed.
 
 use acklab_vocab::ids::{LeaderEpoch, Offset};
 use acklab_vocab::rules::ProtocolRule;
@@ -13,7 +13,8 @@ use crate::world::{Append, Replica};
 /// See the module.
 pub static INVARIANT: Invariant = Invariant {
     name: "fencing",
-    claim: "a leader takes note only of followers of its own epoch, whose log is a prefix of its own",
+    claim: "a leader takes note only of followers of its own epoch, whose log is a prefix of its \
+            own",
     source: "KIP-320, Partition.checkCurrentLeaderEpoch",
     suspended_by: &[
         Suspension::RuleOff(ProtocolRule::FenceByLeaderEpoch, "KIP-320"),
@@ -35,7 +36,8 @@ pub fn check(
     let heard = follower.epoch_heard;
     if heard < epoch {
         return Some(format!(
-            "broker {to} in epoch {epoch} took a fetch of broker {from}, which knew epoch {heard} only"
+            "broker {to} in epoch {epoch} took a fetch of broker {from}, which knew epoch {heard} \
+             only"
         ));
     }
     if heard > epoch || follower.log_end_offset < end || end > leader.log_end_offset {
@@ -44,6 +46,9 @@ pub fn check(
     let (mine, theirs) =
         (leader.batch_ending_at(end, appends), follower.batch_ending_at(end, appends));
     (mine.is_some() && theirs.is_some() && mine != theirs).then(|| {
-        format!("broker {to} counted broker {from} up to {end} in epoch {epoch}, but their logs differ below")
+        format!(
+            "broker {to} counted broker {from} up to {end} in epoch {epoch}, but their logs differ \
+             below"
+        )
     })
 }

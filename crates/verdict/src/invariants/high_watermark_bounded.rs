@@ -1,7 +1,9 @@
-//! A leader's high watermark never passes what a member of the maximal ISR has reported in this epoch.
+//! A leader's high watermark never passes what a member of the maximal ISR has reported in this
+//! epoch.
 //!
-//! Mirrors `Partition.maybeIncrementLeaderHW` (KIP-497 for the maximal ISR). A new leader starts from the high watermark
-//! that it knew as a follower: the others' log ends are unknown until they fetch.
+//! Mirrors `Partition.maybeIncrementLeaderHW` (KIP-497 for the maximal ISR). A new leader starts
+//! from the high watermark that it knew as a follower: the others' log ends are unknown until they
+//! fetch.
 
 use acklab_vocab::ids::{BrokerId, BrokerList, Offset};
 use acklab_vocab::rules::ProtocolRule;
@@ -18,8 +20,9 @@ pub static INVARIANT: Invariant = Invariant {
     suspended_by: &[Suspension::RuleOff(ProtocolRule::HighWatermarkAwaitsMaximalIsr, "KIP-497")],
 };
 
-/// The leader moved its high watermark up to `high_watermark`. `isr`: the controller's latest of this epoch. The controller
-/// removes fenced brokers by itself, and the leader may have heard of it: they need not be awaited.
+/// The leader moved its high watermark up to `high_watermark`. `isr`: the controller's latest of
+/// this epoch. The controller removes fenced brokers by itself, and the leader may have heard of
+/// it: they need not be awaited.
 #[must_use]
 pub fn check_advance(
     replica: &Replica,
@@ -47,8 +50,8 @@ pub fn check_advance(
         None => "has not fetched in this epoch".to_owned(),
     };
     Some(format!(
-        "broker {broker} in epoch {epoch} moved its high watermark to {high_watermark}, but in-sync \
-         broker {member} {so_far}"
+        "broker {broker} in epoch {epoch} moved its high watermark to {high_watermark}, but \
+         in-sync broker {member} {so_far}"
     ))
 }
 

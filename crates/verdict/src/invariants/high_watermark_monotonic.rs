@@ -1,6 +1,7 @@
 //! A leader's high watermark never goes down within its epoch.
 //!
-//! Mirrors `UnifiedLog.maybeIncrementHighWatermark`. On followers, and from one leader to the next, it may go down.
+//! Mirrors `UnifiedLog.maybeIncrementHighWatermark`. On followers, and from one leader to the next,
+//! it may go down.
 
 use acklab_vocab::ids::Offset;
 

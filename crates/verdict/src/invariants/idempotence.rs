@@ -1,6 +1,7 @@
 //! A log takes each stamped batch of an idempotent producer once, and refuses it only if it has it.
 //!
-//! Mirrors `ProducerStateManager` and `ProducerAppendInfo` (KIP-98). A stamp is producer id, epoch and sequence.
+//! Mirrors `ProducerStateManager` and `ProducerAppendInfo` (KIP-98). A stamp is producer id, epoch
+//! and sequence.
 
 use acklab_vocab::ids::Offset;
 use acklab_vocab::record::{Record, RecordBatch};
@@ -11,7 +12,8 @@ use crate::world::{Append, AppendId, Replica};
 /// See the module.
 pub static INVARIANT: Invariant = Invariant {
     name: "idempotence",
-    claim: "a stamped batch is stored once, and recognised as a duplicate only where the log holds it",
+    claim: "a stamped batch is stored once, and recognised as a duplicate only where the log \
+            holds it",
     source: "KIP-98, ProducerStateManager",
     suspended_by: &[],
 };
@@ -49,6 +51,9 @@ pub fn check_refusal(
         stored.map(|id| appends[id.index()].batch.records().first().map(|record| record.id));
     let broker = leader.broker;
     (first.flatten() != records.first().map(|record| record.id)).then(|| {
-        format!("broker {broker} took a batch for a duplicate of the one at {base_offset}, which is another")
+        format!(
+            "broker {broker} took a batch for a duplicate of the one at {base_offset}, which is \
+             another"
+        )
     })
 }

@@ -1,7 +1,8 @@
 //! Every member of the committed ISR holds every committed record.
 //!
-//! Mirrors `ISR` in the TLA+ specification ("the ISR is a superset of the replication quorum"). Checked when the leader's
-//! high watermark moves, and only for the leader that the controller sees: a deposed leader's followers may have moved on.
+//! Mirrors `ISR` in the TLA+ specification ("the ISR is a superset of the replication quorum").
+//! Checked when the leader's high watermark moves, and only for the leader that the controller
+//! sees: a deposed leader's followers may have moved on.
 
 use acklab_vocab::ids::Offset;
 use acklab_vocab::rules::ProtocolRule;

@@ -1,7 +1,8 @@
-//! A replica joins the ISR only when it has every committed record and has reached the start of the leader's epoch.
+//! A replica joins the ISR only when it has every committed record and has reached the start of the
+//! leader's epoch.
 //!
-//! Mirrors `Partition.isFollowerInSync`. The second condition came with KAFKA-7128: the high watermark of a new leader
-//! lags, so reaching it proves nothing.
+//! Mirrors `Partition.isFollowerInSync`. The second condition came with KAFKA-7128: the high
+//! watermark of a new leader lags, so reaching it proves nothing.
 
 use acklab_vocab::ids::BrokerList;
 use acklab_vocab::rules::ProtocolRule;

@@ -1,7 +1,7 @@
 //! A cleanly elected leader has every committed record.
 //!
-//! The heart of Kafka's promise (Raft's leader completeness; `LeaderCompleteness` in the TLA+ specification). Committed is
-//! what some leader's high watermark has passed.
+//! The heart of Kafka's promise (Raft's leader completeness; `LeaderCompleteness` in the TLA+
+//! specification). Committed is what some leader's high watermark has passed.
 
 use acklab_vocab::ids::Offset;
 
@@ -16,7 +16,8 @@ pub static INVARIANT: Invariant = Invariant {
     suspended_by: &[Suspension::PowerLoss, Suspension::UncleanElection, Suspension::KnownBreach],
 };
 
-/// `replica` became leader. Its log agrees with what was committed below `agreed` only, of `committed` offsets.
+/// `replica` became leader. Its log agrees with what was committed below `agreed` only, of
+/// `committed` offsets.
 #[must_use]
 pub fn check(replica: &Replica, agreed: Offset, committed: Offset) -> Option<String> {
     let broker = replica.broker;

@@ -1,7 +1,7 @@
 //! Logs that share a batch share everything before it, and agree below their high watermarks.
 //!
-//! Mirrors `LogMatching` and `StrongIsr` in the TLA+ specifications; established by truncation (KIP-101, KIP-279) and
-//! fencing (KIP-320).
+//! Mirrors `LogMatching` and `StrongIsr` in the TLA+ specifications; established by truncation
+//! (KIP-101, KIP-279) and fencing (KIP-320).
 
 use acklab_vocab::ids::Offset;
 use acklab_vocab::rules::ProtocolRule;

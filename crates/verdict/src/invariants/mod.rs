@@ -1,11 +1,13 @@
-//! What must never happen, one file per property: the claim, its source, what suspends it, and how it is checked.
+//! What must never happen, one file per property: the claim, its source, what suspends it, and how
+//! it is checked.
 //!
-//! Each check looks at one fact and the [`World`](crate::world::World) of the judge, in constant time, and says in words
-//! what is wrong. [`Breaches`] decides what that means: nothing where a fault has suspended the property, a *known
-//! violation* where the version that is simulated is documented to break it, a *violation* otherwise.
+//! Each check looks at one fact and the [`World`](crate::world::World) of the judge, in constant
+//! time, and says in words what is wrong. [`Breaches`] decides what that means: nothing where a
+//! fault has suspended the property, a *known violation* where the version that is simulated is
+//! documented to break it, a *violation* otherwise.
 //!
-//! The properties follow the TLA+ specifications of Kafka's replication (hachikuji/kafka-specification, Vanlightly) and
-//! the KIPs named in each file.
+//! The properties follow the TLA+ specifications of Kafka's replication
+//! (hachikuji/kafka-specification, Vanlightly) and the KIPs named in each file.
 
 pub mod acks_all;
 pub mod clean_election;
@@ -75,7 +77,8 @@ pub enum Suspension {
     PowerLoss,
     /// A leader of the partition was elected uncleanly: committed records were given up knowingly.
     UncleanElection,
-    /// The rule does not hold in this run. Releases without it have the defect of that KIP or issue.
+    /// The rule does not hold in this run. Releases without it have the defect of that KIP or
+    /// issue.
     RuleOff(ProtocolRule, &'static str),
     /// A documented defect has shown on this partition before, and this is what comes of it.
     KnownBreach,
@@ -164,7 +167,8 @@ impl Breaches {
         self.list(known.is_some()).push(Violation { at, node, invariant: name, text, known });
     }
 
-    /// The violations and the known violations, in the order of the trace; what was only counted is stated in words.
+    /// The violations and the known violations, in the order of the trace; what was only counted is
+    /// stated in words.
     #[must_use]
     pub fn finish(
         mut self,
@@ -206,7 +210,8 @@ impl Breaches {
     }
 }
 
-/// `None` where a fault has suspended the invariant, otherwise the KIP or issue that is known for the breach, if any.
+/// `None` where a fault has suspended the invariant, otherwise the KIP or issue that is known for
+/// the breach, if any.
 fn classify(
     invariant: &Invariant,
     rules: ProtocolRules,

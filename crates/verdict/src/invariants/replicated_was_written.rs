@@ -1,4 +1,5 @@
-//! A follower holds only what a leader wrote: the same batch, at the same offset, with the same epoch.
+//! A follower holds only what a leader wrote: the same batch, at the same offset, with the same
+//! epoch.
 //!
 //! Mirrors `AbstractFetcherThread.processPartitionData` and `UnifiedLog.appendAsFollower`.
 

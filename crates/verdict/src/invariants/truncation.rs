@@ -1,7 +1,7 @@
 //! Truncation never takes a committed record.
 //!
-//! Mirrors `AbstractFetcherThread.truncateToEpochEndOffset` (KIP-101): a follower cuts only what its leader does not have,
-//! and a leader has every committed record.
+//! Mirrors `AbstractFetcherThread.truncateToEpochEndOffset` (KIP-101): a follower cuts only what
+//! its leader does not have, and a leader has every committed record.
 
 use acklab_vocab::ids::Offset;
 use acklab_vocab::rules::ProtocolRule;

@@ -48,7 +48,7 @@ impl World {
         self.partitions[scene.partition].replica_mut(scene.place.node, scene.broker)
     }
 
-    // ---- processes ---------------------------------------------------------------------------------------------------
+    // ---- processes ------------------------------------------------------------------------------
 
     /// A process began a life: it knows only what its disk holds.
     pub(crate) fn on_started(&mut self, stamped: &Stamped) {
@@ -97,7 +97,7 @@ impl World {
         }
     }
 
-    // ---- the controller ----------------------------------------------------------------------------------------------
+    // ---- the controller -------------------------------------------------------------------------
 
     /// The controller changed a partition.
     pub(crate) fn on_partition_changed(
@@ -141,7 +141,7 @@ impl World {
         partition.state = Some(after.clone());
     }
 
-    // ---- the broker's role -------------------------------------------------------------------------------------------
+    // ---- the broker's role ----------------------------------------------------------------------
 
     /// A broker learned that it leads.
     pub(crate) fn on_became_leader(
@@ -181,7 +181,8 @@ impl World {
         self.check_completeness(scene);
     }
 
-    /// Compares a new leader's log with what was committed, and from then on takes the leader's log for the truth.
+    /// Compares a new leader's log with what was committed, and from then on takes the leader's log
+    /// for the truth.
     fn check_completeness(&mut self, scene: Scene) {
         let partition = &self.partitions[scene.partition];
         let Some(replica) = partition.replica(scene.place.node) else { return };
@@ -215,7 +216,7 @@ impl World {
         self.breach(scene, &invariants::epochs_monotonic::INVARIANT, stale);
     }
 
-    // ---- the log -----------------------------------------------------------------------------------------------------
+    // ---- the log --------------------------------------------------------------------------------
 
     /// A leader appended a batch, whose first record had been appended before as `earlier`.
     pub(crate) fn on_appended(
@@ -291,7 +292,8 @@ impl World {
         replica.push(id, &self.appends[id.index()]);
     }
 
-    /// The append of which `batch` is a copy: mostly the one that was written behind the follower's last.
+    /// The append of which `batch` is a copy: mostly the one that was written behind the follower's
+    /// last.
     fn find_append(
         &self,
         partition: usize,
@@ -359,7 +361,7 @@ impl World {
         replica.below_high_watermark = replica.position(high_watermark, appends);
     }
 
-    // ---- high watermark, ISR, answers --------------------------------------------------------------------------------
+    // ---- high watermark, ISR, answers -----------------------------------------------------------
 
     /// A leader learned how far a follower is.
     pub(crate) fn on_follower_fetched(
@@ -419,7 +421,8 @@ impl World {
         self.follow_high_watermark(scene, leader);
     }
 
-    /// Compares what a replica's high watermark has passed with what was committed; a leader commits what is new.
+    /// Compares what a replica's high watermark has passed with what was committed; a leader
+    /// commits what is new.
     fn follow_high_watermark(&mut self, scene: Scene, leader: bool) {
         let Self { partitions, appends, .. } = self;
         let partition = &mut partitions[scene.partition];

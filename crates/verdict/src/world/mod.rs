@@ -1,9 +1,11 @@
-//! The cluster as its facts tell it: which process lives, which replica holds what, who leads, who was elected why.
+//! The cluster as its facts tell it: which process lives, which replica holds what, who leads, who
+//! was elected why.
 //!
-//! This is the judge's own model, built from facts alone. It shares no code with the machines, so that a bug in them shows
-//! up as a broken invariant instead of being repeated here. Every batch that a leader wrote is one [`Append`], with the
-//! batch before it in that leader's log as its parent: all logs of a partition together are paths in one tree, and two
-//! logs that share a batch share everything before it (KIP-101's log matching).
+//! This is the judge's own model, built from facts alone. It shares no code with the machines, so
+//! that a bug in them shows up as a broken invariant instead of being repeated here. Every batch
+//! that a leader wrote is one [`Append`], with the batch before it in that leader's log as its
+//! parent: all logs of a partition together are paths in one tree, and two logs that share a batch
+//! share everything before it (KIP-101's log matching).
 //!
 //! Left out: retention and compaction (no fact speaks of them), and the controllers' own log.
 
@@ -154,11 +156,17 @@ impl World {
         process.deaths.iter().any(|&(at, clean)| !clean && from <= at && at <= until)
     }
 
-    /// The log of the leader at rest; `None` where a partition has no leader.
+    /// The log of the leader at rest; `None` where a partition has no leader, or one that is down.
     #[must_use]
     pub fn log_at_rest<'a>(&self, partition: &'a Partition) -> Option<&'a Replica> {
         let leader = partition.leader_at_rest()?;
-        partition.replicas.iter().find(|replica| replica.broker == leader)
+        let replica = partition.replicas.iter().find(|replica| replica.broker == leader)?;
+        (!self.is_down(replica.node)).then_some(replica)
+    }
+
+    fn is_down(&self, node: NodeId) -> bool {
+        let process = self.processes.get(node.0 as usize);
+        process.is_some_and(|process| !process.alive && !process.deaths.is_empty())
     }
 
     /// Whether `ancestor` is `id` or stands before it in the log that `id` was appended to.

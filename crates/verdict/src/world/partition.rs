@@ -1,6 +1,8 @@
-//! One partition: its replicas, who was elected when and why, what was committed, what was cut away.
+//! One partition: its replicas, who was elected when and why, what was committed, what was cut
+//! away.
 //!
-//! Mirrors `PartitionRegistration` on the controller and `Partition` on the brokers, as far as facts tell.
+//! Mirrors `PartitionRegistration` on the controller and `Partition` on the brokers, as far as
+//! facts tell.
 
 use acklab_vocab::ids::{BrokerId, BrokerList, LeaderEpoch, NodeId, Offset, TopicPartition};
 use acklab_vocab::metadata_log::PartitionState;
@@ -45,7 +47,8 @@ pub struct Tenure {
     pub epoch: LeaderEpoch,
     /// Who.
     pub leader: BrokerId,
-    /// When the controller had committed the election; when the leader learned of it, if no election was stated.
+    /// When the controller had committed the election; when the leader learned of it, if no
+    /// election was stated.
     pub elected_at: SimTime,
     /// Why.
     pub reason: PartitionChangeReason,
@@ -173,7 +176,8 @@ impl Partition {
         self.tenures.iter_mut().rev().find(|tenure| tenure.epoch == epoch)
     }
 
-    /// Who leads as the controller sees it; in a trace without a controller, who became leader last.
+    /// Who leads as the controller sees it; in a trace without a controller, who became leader
+    /// last.
     #[must_use]
     pub fn leader_at_rest(&self) -> Option<BrokerId> {
         match &self.state {
@@ -193,7 +197,8 @@ impl Partition {
 }
 
 impl Tenure {
-    /// Whether this leader had the batch of `epoch` at `offset` in its log: wrote it, or had it when it took over.
+    /// Whether this leader had the batch of `epoch` at `offset` in its log: wrote it, or had it
+    /// when it took over.
     #[must_use]
     pub fn held(&self, epoch: LeaderEpoch, offset: Offset) -> bool {
         let inherited =

@@ -1,7 +1,8 @@
 //! One replica's log and what its broker believes, as its facts tell.
 //!
-//! A log is a list of [`AppendId`]s: batches that leaders wrote. Mirrors `UnifiedLog` and the leader's part of
-//! `Partition`; leaves out segments, indexes and retention, which no fact speaks of yet.
+//! A log is a list of [`AppendId`]s: batches that leaders wrote. Mirrors `UnifiedLog` and the
+//! leader's part of `Partition`; leaves out segments, indexes and retention, which no fact speaks
+//! of yet.
 
 use acklab_vocab::ids::{BrokerId, BrokerList, LeaderEpoch, NodeId, Offset};
 use smallvec::SmallVec;
@@ -23,7 +24,8 @@ pub struct Replica {
     pub high_watermark: Offset,
     /// How many batches of `log` end at or below the high watermark.
     pub below_high_watermark: usize,
-    /// Epochs of the batches with their first offsets, ascending: the leader epoch cache without empty epochs.
+    /// Epochs of the batches with their first offsets, ascending: the leader epoch cache without
+    /// empty epochs.
     pub epochs: EpochSpans,
     /// The newest epoch that it has ever heard of.
     pub epoch_heard: LeaderEpoch,
@@ -161,7 +163,8 @@ impl Replica {
         gone
     }
 
-    /// Index of the first batch whose last record is at or above `offset`; the number of batches if there is none.
+    /// Index of the first batch whose last record is at or above `offset`; the number of batches if
+    /// there is none.
     #[must_use]
     pub fn position(&self, offset: Offset, appends: &[Append]) -> usize {
         if offset >= self.log_end_offset {
@@ -177,7 +180,8 @@ impl Replica {
         (appends[id.index()].batch.base_offset <= offset).then_some(id)
     }
 
-    /// The batch that ends at `end`, if one does. Quick near the end of the log, where it is asked for.
+    /// The batch that ends at `end`, if one does. Quick near the end of the log, where it is asked
+    /// for.
     #[must_use]
     pub fn batch_ending_at(&self, end: Offset, appends: &[Append]) -> Option<AppendId> {
         let ends = |id: &AppendId| appends[id.index()].batch.next_offset();

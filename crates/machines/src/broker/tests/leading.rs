@@ -4,14 +4,16 @@ use super::rig::*;
 use crate::broker::BrokerTimer;
 use crate::machine::{Effect, Input};
 use acklab_vocab::api::*;
+use acklab_vocab::config::TopicConfig;
 use acklab_vocab::error::ErrorCode;
 use acklab_vocab::ids::*;
+use acklab_vocab::metadata_log::MetadataRecord;
 use acklab_vocab::rules::ProtocolRule;
 use acklab_vocab::trace::TraceEvent;
 
 /// Broker 1 leads orders-0 in epoch 1 with the ISR given; followers have not fetched yet.
 fn leader_with(min_isr: u16, isr: &[u16]) -> Rig {
-    let topic = acklab_vocab::config::TopicConfig { min_insync_replicas: min_isr, ..topic() };
+    let topic = TopicConfig { min_insync_replicas: min_isr, ..topic() };
     let mut rig = Rig::running(config(), topic);
     rig.metadata(vec![partition(1, 1, 1, isr)]);
     rig.facts();
@@ -209,7 +211,7 @@ fn under_min_isr_the_high_watermark_stands_still_until_the_isr_grows() {
 
 #[test]
 fn before_3_7_it_advances_and_the_answer_is_not_enough_replicas_after_append() {
-    let topic = acklab_vocab::config::TopicConfig { min_insync_replicas: 2, ..topic() };
+    let topic = TopicConfig { min_insync_replicas: 2, ..topic() };
     let mut rig = Rig::running(without(ProtocolRule::HighWatermarkFrozenUnderMinIsr), topic);
     rig.metadata(vec![partition(1, 1, 1, &[1, 2])]);
     rig.produce(1, Acks::All, batch(0, 1));
@@ -331,7 +333,6 @@ fn joining_awaits_the_start_of_the_epoch_and_the_registered_incarnation() {
         broker_epoch: newer,
         node,
     }]);
-    let leader_named = None;
     assert_eq!(
         rig.fetch(3, 1, 1, 0),
         [fetched(
@@ -342,7 +343,7 @@ fn joining_awaits_the_start_of_the_epoch_and_the_registered_incarnation() {
                     leader: BrokerId(1),
                     leader_epoch: LeaderEpoch(1),
                 }),
-                ..failed(ErrorCode::NotLeaderOrFollower, 0, leader_named)
+                ..failed(ErrorCode::NotLeaderOrFollower, 0, None)
             }]
         )]
     );
@@ -419,7 +420,8 @@ fn a_new_leader_keeps_its_high_watermark_and_says_so_to_who_asks_for_latest() {
     };
     let told = |error, offset, epoch| {
         let (offset, leader_epoch) = (Offset(offset), LeaderEpoch(epoch));
-        let answer = PartitionListOffsetsResponse { partition: ORDERS, error, offset, leader_epoch };
+        let answer =
+            PartitionListOffsetsResponse { partition: ORDERS, error, offset, leader_epoch };
         let response = ListOffsetsResponse { partitions: vec![answer] };
         [respond(CONSUMER, 1, Response::ListOffsets(response))]
     };
@@ -432,7 +434,7 @@ fn a_new_leader_keeps_its_high_watermark_and_says_so_to_who_asks_for_latest() {
 
 #[test]
 fn flush_messages_holds_the_answer_back_until_the_disk_has_it() {
-    let topic = acklab_vocab::config::TopicConfig { flush_messages: 1, ..topic() };
+    let topic = TopicConfig { flush_messages: 1, ..topic() };
     let mut rig = Rig::running(config(), topic);
     rig.metadata(vec![partition(1, 1, 1, &[1])]);
     let effects = rig.produce(1, Acks::Leader, batch(0, 1));
@@ -441,5 +443,3 @@ fn flush_messages_holds_the_answer_back_until_the_disk_has_it() {
     assert_eq!(rig.call(Input::Flushed(flush)), [produced(1, ErrorCode::None, Some(0))]);
     assert_eq!(high_watermark(&rig), 1);
 }
-
-use acklab_vocab::metadata_log::MetadataRecord;

@@ -126,7 +126,7 @@ impl Rig {
     pub fn running_on(config: BrokerConfig, topic: TopicConfig, disk: Disk) -> Rig {
         let (mut rig, effects) = Rig::booted(config, topic, disk);
         assert!(rig.play(effects).is_empty());
-        let registrations = (1..=3).flat_map(|id| [register(id, 0), unfence(id, 0)]);
+        let registrations = (1..=3).flat_map(|id| [register(id, 0), unfence(id)]);
         rig.metadata(registrations.collect());
         assert!(rig.call(Input::Timer(BrokerTimer::Communication)).is_empty());
         rig.outbox.facts.clear();
@@ -358,7 +358,7 @@ pub fn register(broker: u16, incarnation: u32) -> MetadataRecord {
     }
 }
 
-pub fn unfence(broker: u16, _incarnation: u32) -> MetadataRecord {
+pub fn unfence(broker: u16) -> MetadataRecord {
     MetadataRecord::BrokerRegistrationChange {
         broker: BrokerId(broker),
         broker_epoch: broker_epoch(broker),
@@ -368,7 +368,12 @@ pub fn unfence(broker: u16, _incarnation: u32) -> MetadataRecord {
 }
 
 /// Partition orders-0 with replicas 1, 2, 3.
-pub fn partition(leader: u16, leader_epoch: u32, partition_epoch: u32, isr: &[u16]) -> MetadataRecord {
+pub fn partition(
+    leader: u16,
+    leader_epoch: u32,
+    partition_epoch: u32,
+    isr: &[u16],
+) -> MetadataRecord {
     MetadataRecord::PartitionChange(PartitionState {
         partition: ORDERS,
         replicas: brokers(&[1, 2, 3]),
@@ -407,7 +412,11 @@ pub fn stored(first: u32, count: u32, base: u64, epoch: u32) -> Arc<RecordBatch>
     })
 }
 
-pub fn respond(to: ConnectionId, correlation: u32, response: Response) -> Effect<BrokerTimer, NoReport> {
+pub fn respond(
+    to: ConnectionId,
+    correlation: u32,
+    response: Response,
+) -> Effect<BrokerTimer, NoReport> {
     Effect::Send(to, Frame::Response(CorrelationId(correlation), Box::new(response)))
 }
 
@@ -453,7 +462,11 @@ pub fn answer(high_watermark: u64, batches: &[Arc<RecordBatch>]) -> PartitionFet
     }
 }
 
-pub fn failed(error: ErrorCode, high_watermark: u64, leader: Option<(u16, u32)>) -> PartitionFetchResponse {
+pub fn failed(
+    error: ErrorCode,
+    high_watermark: u64,
+    leader: Option<(u16, u32)>,
+) -> PartitionFetchResponse {
     let current_leader = leader.map(current_leader);
     PartitionFetchResponse { error, current_leader, ..answer(high_watermark, &[]) }
 }

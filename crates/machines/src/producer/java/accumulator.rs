@@ -434,9 +434,9 @@ impl RecordAccumulator {
         let max_timestamp = self.batches[id].max_timestamp;
         let mut parts: SmallVec<[BatchId; 4]> = SmallVec::new();
         for &record in records.iter() {
-            let fits = parts.last().is_some_and(|&part| {
-                self.batches[part].try_append(record, max_timestamp)
-            });
+            let fits = parts
+                .last()
+                .is_some_and(|&part| self.batches[part].try_append(record, max_timestamp));
             if !fits {
                 let capacity = self.config.batch_size.max(BATCH_OVERHEAD_BYTES + record.size);
                 let part = self.batches.open(partition, capacity, created);
@@ -488,7 +488,8 @@ impl RecordAccumulator {
         self.next_expiry = SimTime::NEVER;
         let mut in_flight = DrainedBatches::new();
         let partitions = self.topics.iter().flat_map(|topic| &topic.partitions);
-        let used = partitions.filter(|queue| !queue.deque.is_empty() || !queue.in_flight.is_empty());
+        let used =
+            partitions.filter(|queue| !queue.deque.is_empty() || !queue.in_flight.is_empty());
         let used: Vec<TopicPartition> = used.map(|queue| queue.partition).collect();
         for partition in used {
             let before = expired.len();

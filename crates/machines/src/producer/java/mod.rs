@@ -159,11 +159,7 @@ impl JavaProducer {
         // Nothing is sent, and nothing expires, without the id that an idempotent producer needs.
         let may_send = self.transaction_manager.as_ref().is_none_or(|it| it.id().is_some());
         let waiting = if may_send { self.accumulator.deadline() } else { self.id_retry_at };
-        let deadline = self
-            .client
-            .deadline()
-            .min(waiting)
-            .min(blocked.unwrap_or(SimTime::NEVER));
+        let deadline = self.client.deadline().min(waiting).min(blocked.unwrap_or(SimTime::NEVER));
         if deadline < self.armed {
             self.armed = deadline;
             cx.set_timer(ProducerTimer::Wake, deadline);

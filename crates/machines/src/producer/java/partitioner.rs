@@ -77,9 +77,7 @@ impl TopicPartitioner {
             Partitioner::UniformSticky => {
                 TopicPartitioner::Sticky { ignores_keys: true, current: None }
             }
-            Partitioner::ConsistentRandom => {
-                TopicPartitioner::KeyOrRandom { hash: KeyHash::Crc32 }
-            }
+            Partitioner::ConsistentRandom => TopicPartitioner::KeyOrRandom { hash: KeyHash::Crc32 },
             Partitioner::Murmur2Random => TopicPartitioner::KeyOrRandom { hash: KeyHash::Murmur2 },
         }
     }

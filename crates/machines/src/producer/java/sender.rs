@@ -267,7 +267,8 @@ impl JavaProducer {
     fn can_retry(&mut self, id: BatchId, error: ErrorCode) -> bool {
         let batch = &self.accumulator.batches[id];
         let timeout = self.config.delivery_timeout;
-        let expired = timeout.is_some_and(|timeout| batch.created + timeout <= self.accumulator.now);
+        let expired =
+            timeout.is_some_and(|timeout| batch.created + timeout <= self.accumulator.now);
         if expired || batch.attempts >= self.config.retries || batch.done {
             return false;
         }

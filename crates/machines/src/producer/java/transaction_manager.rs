@@ -199,7 +199,8 @@ impl TransactionManager {
     ) {
         let partition = batches[id].partition;
         self.remove_in_flight(partition, id);
-        let current = batches[id].stamp.is_some_and(|stamp| Some((stamp.id, stamp.epoch)) == self.id);
+        let current =
+            batches[id].stamp.is_some_and(|stamp| Some((stamp.id, stamp.epoch)) == self.id);
         if error == ErrorCode::OutOfOrderSequenceNumber {
             if self.bumps_locally || current {
                 self.request_epoch_bump(partition);

@@ -236,9 +236,9 @@ impl LibrdkafkaProducer {
         self.learn_topic(topic);
         let serialized = self.identity.record(&record);
         let count = self.toppars.topic(topic).toppars.len();
-        let chosen = record.partition.unwrap_or_else(|| {
-            self.place(topic, record.key.as_deref(), now, cx.rng())
-        });
+        let chosen = record
+            .partition
+            .unwrap_or_else(|| self.place(topic, record.key.as_deref(), now, cx.rng()));
         if usize::from(chosen.0) >= count {
             self.queued_messages -= 1;
             self.queued_bytes -= u64::from(record.size);

@@ -163,9 +163,8 @@ impl Toppars {
 
     /// Brokers with a batch that is ready, ascending.
     pub fn ready_brokers(&self, now: SimTime) -> Vec<BrokerId> {
-        let is_ready = |broker: &&BrokerToppars| {
-            broker.ready.first().is_some_and(|&(at, _)| at <= now)
-        };
+        let is_ready =
+            |broker: &&BrokerToppars| broker.ready.first().is_some_and(|&(at, _)| at <= now);
         self.brokers.iter().filter(is_ready).map(|broker| broker.broker).collect()
     }
 

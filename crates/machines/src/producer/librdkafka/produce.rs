@@ -92,7 +92,12 @@ impl LibrdkafkaProducer {
             message.sends += 1;
         }
         let traced = Arc::clone(&records);
-        cx.trace(|| TraceEvent::BatchSent { partition, broker, retry: first.sends, records: traced });
+        cx.trace(|| TraceEvent::BatchSent {
+            partition,
+            broker,
+            retry: first.sends,
+            records: traced,
+        });
         let batch = ProducerBatch {
             records: Arc::clone(&records),
             stamp,
@@ -266,12 +271,12 @@ impl LibrdkafkaProducer {
             if batch.stamp.is_some() && !action.retry {
                 self.drain_for_epoch_bump();
             }
-            let error = if error == ErrorCode::RequestTimedOut && reason == RetryReason::RequestTimeout
-            {
-                ErrorCode::Timeout
-            } else {
-                error
-            };
+            let error =
+                if error == ErrorCode::RequestTimedOut && reason == RetryReason::RequestTimeout {
+                    ErrorCode::Timeout
+                } else {
+                    error
+                };
             self.report(cx, partition, &failed, SendOutcome::Failed(error));
         }
         self.update_standing(partition, cx.now());
