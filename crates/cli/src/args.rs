@@ -16,11 +16,11 @@ use std::path::PathBuf;
     max_term_width = 100,
     help_template = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}",
     before_help = "Examples:
-  acklab list                                        the scenarios that acklab ships
-  acklab run acks-1-leader-crash --seed 7            one history and its verdict
-  acklab explain acks-1-leader-crash --seed 7 --lost the life of a lost record, and why it was lost
-  acklab replay acks-1-leader-crash --seed 7 --at 2s the whole cluster at that instant
-  acklab test my-scenario.ron --seeds 0..200         does what the scenario expects hold?",
+  acklab list                                          the scenarios that acklab ships
+  acklab run acks-1-leader-crash --seed 7              one history and its verdict
+  acklab explain acks-1-leader-crash --seed 7 --lost   the life of a lost record, and why
+  acklab replay acks-1-leader-crash --seed 7 --at 2s   the whole cluster at that instant
+  acklab test my-scenario.ron --seeds 0..200           does what the scenario expects hold?",
     after_help = "SCENARIO is a file or the name of a shipped scenario.
 
 Exit status:
@@ -158,7 +158,7 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "N")]
     pub seed: u64,
     /// Which instant, from time zero: 20.5s, 1500ms
-    #[arg(long, value_name = "TIME", value_parser = instant, allow_negative_numbers = true)]
+    #[arg(long, value_name = "TIME", value_parser = instant, allow_hyphen_values = true)]
     pub at: SimTime,
 }
 

@@ -3,7 +3,6 @@
 use acklab_vocab::time::{SimDuration, SimTime};
 use anstyle::Style;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-use std::fmt::Write;
 
 pub use acklab_verdict::names::grouped;
 
@@ -42,7 +41,10 @@ pub fn percent(part: u64, whole: u64) -> String {
     if part == 0 || whole == 0 {
         return "0 %".to_owned();
     }
-    let thousandths = u128::from(part) * 100_000 / u128::from(whole);
+    if part == whole {
+        return "100 %".to_owned();
+    }
+    let thousandths = (u128::from(part) * 100_000 + u128::from(whole) / 2) / u128::from(whole);
     let (units, rest) = (thousandths / 1_000, thousandths % 1_000);
     match (units, rest) {
         (0, 0) => "< 0.001 %".to_owned(),
@@ -96,6 +98,8 @@ pub struct Rows {
     align: Vec<Align>,
     header: Option<Vec<String>>,
     rows: Vec<Vec<String>>,
+    /// By row.
+    remarks: Vec<Option<String>>,
     indent: usize,
     tight: bool,
 }
@@ -103,7 +107,14 @@ pub struct Rows {
 impl Rows {
     /// A table with columns aligned like this.
     pub fn new(align: &[Align]) -> Rows {
-        Rows { align: align.to_vec(), header: None, rows: Vec::new(), indent: 2, tight: false }
+        Rows {
+            align: align.to_vec(),
+            header: None,
+            rows: Vec::new(),
+            remarks: Vec::new(),
+            indent: 2,
+            tight: false,
+        }
     }
 
     /// A table whose columns have headings.
@@ -128,6 +139,12 @@ impl Rows {
         let cells: Vec<String> = cells.into_iter().map(Into::into).collect();
         assert!(cells.len() <= self.align.len(), "a cell without a column");
         self.rows.push(cells);
+        self.remarks.push(None);
+    }
+
+    /// Says something below the last row, over the whole width.
+    pub fn remark(&mut self, text: &str) {
+        *self.remarks.last_mut().expect("a remark is on a row") = Some(text.to_owned());
     }
 
     /// There are no rows.
@@ -142,8 +159,10 @@ impl Rows {
         }
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
-        table.set_content_arrangement(ContentArrangement::Dynamic);
-        table.set_width(u16::try_from(width - self.indent).unwrap_or(u16::MAX));
+        if self.remarks.iter().all(Option::is_none) {
+            table.set_content_arrangement(ContentArrangement::Dynamic);
+            table.set_width(u16::try_from(width - self.indent).unwrap_or(u16::MAX));
+        }
         if let Some(header) = &self.header {
             table.set_header(header.clone());
         }
@@ -162,17 +181,32 @@ impl Rows {
         }
         let indent = " ".repeat(self.indent);
         let mut text = String::new();
-        for (number, line) in table.lines().enumerate() {
-            let line = line.trim_end();
-            match (number, &self.header) {
-                (0, Some(_)) => writeln!(text, "{indent}{}", styled(DIM, line)),
-                (_, _) => writeln!(text, "{indent}{line}"),
-            }
-            .expect("text can always be written");
+        let mut line = |line: &str| {
+            text.push_str(&indent);
+            text.push_str(line.trim_end());
+            text.push('\n');
+        };
+        let mut lines = table.lines();
+        if self.header.is_some() {
+            let header = lines.next().expect("a header is a line");
+            line(&styled(DIM, header.trim_end()));
+        }
+        if self.remarks.iter().all(Option::is_none) {
+            lines.for_each(|it| line(&it));
+            return text;
+        }
+        // Below rows with remarks the table must not wrap: it has one line for each.
+        for (it, remark) in lines.zip(&self.remarks) {
+            line(&it);
+            let remark = remark.iter().flat_map(|it| wrapped(it, width - self.indent - REMARK));
+            remark.for_each(|it| line(&styled(DIM, &format!("{:REMARK$}{it}", ""))));
         }
         text
     }
 }
+
+/// Remarks stand so much further to the right.
+const REMARK: usize = 4;
 
 /// Breaks a text into lines of at most `width` characters, at spaces where there are any.
 pub fn wrapped(text: &str, width: usize) -> Vec<String> {
@@ -201,7 +235,9 @@ mod tests {
         assert_eq!(percent(1, 3), "33.3 %");
         assert_eq!(percent(1, 80), "1.25 %");
         assert_eq!(percent(1, 10_000_000), "< 0.001 %");
-        assert_eq!(percent(5, 5), "100.0 %");
+        assert_eq!(percent(2, 30_000), "0.007 %");
+        assert_eq!(percent(5, 5), "100 %");
+        assert_eq!(percent(9_999, 10_000), "99.9 %");
         assert_eq!(percent(0, 0), "0 %");
     }
 

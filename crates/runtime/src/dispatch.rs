@@ -183,7 +183,9 @@ impl<O: Observer> World<O> {
                     AnyCall::Broker(_) | AnyCall::Producer(_) => None,
                 });
                 let Some(input) = input else { return };
+                outbox.committed_facts_end = self.committed_facts_end;
                 run(&mut **machine, outbox, input, place);
+                self.committed_facts_end = outbox.committed_facts_end;
             }
             AnyMachine::Producer(machine, outbox) => {
                 let input = input_for!(input, Producer, call => match call {

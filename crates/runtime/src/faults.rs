@@ -379,6 +379,7 @@ impl<O: Observer> World<O> {
             Fault::ControlledShutdown(targets) => {
                 let nodes = self.resolve(0, targets, &[]);
                 for &node in &nodes {
+                    self.nodes[usize::from(node.0)].restart_when_dead = false;
                     self.call_broker(node, BrokerCall::ShutDown);
                 }
                 Some(Change::Down(nodes))
@@ -495,7 +496,9 @@ impl<O: Observer> World<O> {
                 && node.controller().is_some_and(|controller| controller.is_active())
         };
         let active = self.nodes.iter().filter(is_active);
-        active.max_by_key(|node| node.controller().map(|c| c.view().quorum.epoch)).map(|node| node.id)
+        active
+            .max_by_key(|node| node.controller().map(|c| c.view().quorum.epoch))
+            .map(|node| node.id)
     }
 
     /// Every partition of every topic.

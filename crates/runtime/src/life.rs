@@ -45,7 +45,7 @@ impl<O: Observer> World<O> {
             return;
         }
         host.life = Life::Running;
-        host.stopped = false;
+        host.restart_when_dead = false;
         host.rng = draws::node_stream(self.seed, node, host.incarnation);
         host.threads.fill(SimTime(i64::MIN));
         let life = incarnation(host);
@@ -194,7 +194,9 @@ impl<O: Observer> World<O> {
     pub(crate) fn process_exits(&mut self, node: NodeId, clean: bool) {
         self.state(node, TraceEvent::ProcessExited { clean });
         self.die(node, true);
-        self.nodes[usize::from(node.0)].stopped = clean;
+        if self.nodes[usize::from(node.0)].restart_when_dead {
+            self.restart(node);
+        }
     }
 
     fn die(&mut self, node: NodeId, host_answers: bool) {
@@ -232,7 +234,8 @@ impl<O: Observer> World<O> {
             host.host_up = true;
             self.answer_from_the_dead(node);
         }
-        let host = &self.nodes[usize::from(node.0)];
+        let host = &mut self.nodes[usize::from(node.0)];
+        host.restart_when_dead = true;
         if host.life != Life::Dead {
             return;
         }

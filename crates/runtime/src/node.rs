@@ -35,8 +35,8 @@ pub(crate) struct Node {
     pub(crate) life: Life,
     /// Number of the current life; events for an earlier one are dropped.
     pub(crate) incarnation: u32,
-    /// It has ended by itself in an orderly way, at the operator's request.
-    pub(crate) stopped: bool,
+    /// It is to start again as soon as it has ended: the operator did not wait for its orderly end.
+    pub(crate) restart_when_dead: bool,
     pub(crate) rng: NodeRng,
     pub(crate) disk: Disk,
     pub(crate) disk_rng: NodeRng,
@@ -57,7 +57,7 @@ impl Node {
             host_up: true,
             life: Life::Dead,
             incarnation: 0,
-            stopped: false,
+            restart_when_dead: false,
             rng: draws::node_stream(seed, id, 0),
             disk: Disk::default(),
             disk_rng: draws::stream(seed, draws::Purpose::Disk, u64::from(id.0)),

@@ -1,6 +1,8 @@
-//! From nodes to plain values: fields of a struct, names of a variant, durations with their unit, shares, counts.
+//! From nodes to plain values: fields of a struct, names of a variant, durations with their unit,
+//! shares, counts.
 //!
-//! Every function returns `None` after it has reported what is wrong, so that one pass finds all mistakes.
+//! Every function returns `None` after it has reported what is wrong, so that one pass finds all
+//! mistakes.
 
 use crate::diagnostic::{Finding, Report, Span};
 use crate::model::Span as DrawnSpan;
@@ -18,7 +20,8 @@ pub(crate) struct Fields<'n> {
 }
 
 impl<'n> Fields<'n> {
-    /// The fields of a node that must be a struct. `valid` are their names; values without a name take the first ones.
+    /// The fields of a node that must be a struct. `valid` are their names; values without a name
+    /// take the first ones.
     pub(crate) fn of(
         node: &'n Node,
         what: &'static str,
@@ -333,7 +336,8 @@ pub(crate) fn duration(node: &Node, what: &str, report: &mut Report) -> Option<S
         },
         Value::Number(number) => {
             let finding = Finding::new(format!("{what} needs a unit"));
-            let help = format!("write \"{number}s\" for seconds or \"{number}ms\" for milliseconds");
+            let help =
+                format!("write \"{number}s\" for seconds or \"{number}ms\" for milliseconds");
             report.error(node.span, finding.help(help));
             None
         }
@@ -372,7 +376,8 @@ pub(crate) fn write_duration(duration: SimDuration) -> String {
     format!("{}{unit}", duration.0 / factor)
 }
 
-/// A duration that may be drawn: `"1ms"`, `Uniform("1ms", "2ms")`, `LogNormal(median: …, p99: …)`, …
+/// A duration that may be drawn: `"1ms"`, `Uniform("1ms", "2ms")`, `LogNormal(median: …, p99:
+/// …)`, …
 pub(crate) fn drawn(node: &Node, what: &str, report: &mut Report) -> Option<DrawnSpan> {
     if !matches!(node.value, Value::Call(_)) {
         return duration(node, what, report).map(DrawnSpan::Exactly);
@@ -380,7 +385,8 @@ pub(crate) fn drawn(node: &Node, what: &str, report: &mut Report) -> Option<Draw
     let variant = Variant::of(node, "a distribution", DISTRIBUTIONS, report)?;
     let two = |names: &'static [&'static str], report: &mut Report| {
         let fields = variant.fields(names, report)?;
-        let [first, second] = [fields.required(names[0], report), fields.required(names[1], report)];
+        let [first, second] =
+            [fields.required(names[0], report), fields.required(names[1], report)];
         Some((first?, second?))
     };
     match variant.name {
@@ -436,7 +442,8 @@ fn ordered(
 pub(crate) const DISTRIBUTIONS: &[&str] =
     &["Exactly", "Uniform", "LogNormal", "Pareto", "Exponential"];
 
-const DURATIONS: &str = "durations are strings with a unit: \"250us\", \"1.5ms\", \"2s\", \"10min\"";
+const DURATIONS: &str =
+    "durations are strings with a unit: \"250us\", \"1.5ms\", \"2s\", \"10min\"";
 
 /// One year: beyond any run, and far from overflow when spans are added up.
 const LONGEST_NANOS: u64 = 366 * 86_400 * 1_000_000_000;

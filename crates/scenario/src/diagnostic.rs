@@ -1,6 +1,7 @@
 //! What is wrong with a scenario, where, and what was probably meant.
 //!
-//! [`Diagnostic`] prints itself in the manner of a compiler, plainly; whoever wants colour has the parts.
+//! [`Diagnostic`] prints itself in the manner of a compiler, plainly; whoever wants colour has
+//! the parts.
 
 use std::fmt;
 use std::ops::Range;

@@ -92,7 +92,8 @@ counters! {
     ControllerElections, "controller elections", Count;
     /// Records that followers cut from their logs.
     Truncated, "truncated records", Count;
-    /// Longest time that a partition had no leader that the controller knew of, or one that was dead.
+    /// Longest time that a partition had no leader that the controller knew of, or one that was
+    /// dead.
     LeaderlessMax, "longest leaderless time", Microseconds;
     /// Longest time without an append to a partition that producers were writing to.
     UnavailableMax, "longest unavailability", Microseconds;
@@ -115,7 +116,8 @@ pub trait Counts {
     /// A counter's value, in its [`unit`](Counter::unit).
     fn count(&self, counter: Counter) -> u64;
 
-    /// How many anomalies have the cause of that name, as in the JSON output: `acked_before_replication`.
+    /// How many anomalies have the cause of that name, as in the JSON output:
+    /// `acked_before_replication`.
     fn cause(&self, cause: &str) -> u64;
 }
 
@@ -247,11 +249,14 @@ pub struct ShareExpectation {
 }
 
 impl ShareExpectation {
-    /// Whether it holds when the expectation held in `held` of `seeds` seeds. With no seeds it does not.
+    /// Whether it holds when the expectation held in `held` of `seeds` seeds. With no seeds it
+    /// does not.
     #[must_use]
     pub fn holds(&self, held: u64, seeds: u64) -> bool {
         let share = (u128::from(held) * 1_000_000).checked_div(u128::from(seeds));
-        share.and_then(|share| u64::try_from(share).ok()).is_some_and(|share| self.share.holds(share))
+        share
+            .and_then(|share| u64::try_from(share).ok())
+            .is_some_and(|share| self.share.holds(share))
     }
 }
 
@@ -300,7 +305,8 @@ impl Comparison {
             Relation::Greater => first_sum > second_sum,
             Relation::Less => first_sum < second_sum,
             Relation::AtLeastTimes(thousandths) => {
-                first_sum.saturating_mul(1_000) >= second_sum.saturating_mul(u128::from(thousandths))
+                first_sum.saturating_mul(1_000)
+                    >= second_sum.saturating_mul(u128::from(thousandths))
             }
         }
     }
@@ -338,10 +344,8 @@ mod tests {
 
     #[test]
     fn expectations_read_as_sentences_and_hold_or_not() {
-        let lost = Expectation {
-            quantity: Quantity::Counter(Counter::Lost),
-            bound: Bound::AtLeast(1),
-        };
+        let lost =
+            Expectation { quantity: Quantity::Counter(Counter::Lost), bound: Bound::AtLeast(1) };
         assert_eq!(lost.to_string(), "lost ≥ 1");
         assert!(lost.holds(&Fixed(1, 9)) && !lost.holds(&Fixed(0, 9)));
         let share = ShareExpectation { expectation: lost, share: Bound::AtLeast(800_000) };

@@ -163,7 +163,8 @@ impl ScenarioFile {
         }
     }
 
-    /// Resolves the text of a list of faults, as [`write_faults`](crate::write_faults) prints it, against a scenario.
+    /// Resolves the text of a list of faults, as [`write_faults`](crate::write_faults) prints it,
+    /// against a scenario.
     ///
     /// # Errors
     /// Everything that is wrong.
@@ -255,7 +256,12 @@ fn variant(name: Word, node: &Node, report: &mut Report) -> Option<VariantText> 
     let fields = Fields::of(node, "a variant", VARIANT, report)?;
     let changes = fields.or("set", Vec::new(), report, |node, report| {
         let entries = map(node, "settings by path", report)?;
-        Some(entries.into_iter().map(|(path, value)| Change { path, value: value.clone() }).collect())
+        Some(
+            entries
+                .into_iter()
+                .map(|(path, value)| Change { path, value: value.clone() })
+                .collect(),
+        )
     })?;
     if let Some(about) = fields.get("about") {
         text(about, "a sentence", report)?;

@@ -1,8 +1,9 @@
 //! acklab's scenarios: RON text to a validated [`Scenario`](model::Scenario).
 //!
-//! [`ScenarioFile::load`] or [`ScenarioFile::parse`] read the text; [`ScenarioFile::resolve`] makes one variant of it, with
-//! settings of the command line on top, ready to run. Whatever is wrong comes back as [`Diagnostic`]s with file, line,
-//! column and a suggestion. A resolved scenario cannot name what does not exist.
+//! [`ScenarioFile::load`] or [`ScenarioFile::parse`] read the text; [`ScenarioFile::resolve`]
+//! makes one variant of it, with settings of the command line on top, ready to run. Whatever is
+//! wrong comes back as [`Diagnostic`]s with file, line, column and a suggestion. A resolved
+//! scenario cannot name what does not exist.
 
 mod decode;
 pub mod diagnostic;

@@ -1,6 +1,8 @@
-//! Settings from outside a scenario's text: `--set OWNER/PROPERTY=VALUE`, and the `set` of a variant.
+//! Settings from outside a scenario's text: `--set OWNER/PROPERTY=VALUE`, and the `set` of a
+//! variant.
 //!
-//! A setting changes the tree before anything is decoded, so it is checked as if it stood in the file.
+//! A setting changes the tree before anything is decoded, so it is checked as if it stood in the
+//! file.
 
 use crate::diagnostic::{Finding, Report, Span};
 use crate::resolve::{CLUSTER, DISK, FAULT, NETWORK, PRODUCER, READER, TOPIC};
@@ -51,10 +53,8 @@ impl Setting {
 
     /// The change of the tree that it stands for, with places in source number `source`.
     pub(crate) fn change(&self, source: u16) -> Change {
-        let path = Word {
-            text: self.path().trim().to_owned(),
-            span: Span::new(source, 0..self.equals),
-        };
+        let path =
+            Word { text: self.path().trim().to_owned(), span: Span::new(source, 0..self.equals) };
         let span = Span::new(source, self.equals + 1..self.text.len());
         let value = Value::Text(self.value().trim().to_owned());
         Change { path, value: Node { value, span } }
@@ -136,7 +136,13 @@ struct Owner {
 }
 
 const OWNERS: &[Owner] = &[
-    Owner { name: "producers", field: "producers", named: true, fields: PRODUCER, properties: true },
+    Owner {
+        name: "producers",
+        field: "producers",
+        named: true,
+        fields: PRODUCER,
+        properties: true,
+    },
     Owner { name: "readers", field: "readers", named: true, fields: READER, properties: true },
     Owner { name: "topics", field: "topics", named: true, fields: TOPIC, properties: true },
     Owner { name: "brokers", field: "cluster", named: false, fields: &[], properties: true },
@@ -215,16 +221,16 @@ fn name_of(element: &Node) -> Option<String> {
     let Value::Call(Call { arguments: Some(arguments), .. }) = &element.value else {
         return None;
     };
-    let is_name = |argument: &&Argument| {
-        argument.name.as_ref().is_some_and(|word| word.text == "name")
-    };
+    let is_name =
+        |argument: &&Argument| argument.name.as_ref().is_some_and(|word| word.text == "name");
     match arguments.iter().find(is_name).map(|argument| &argument.value.value) {
         Some(Value::Text(name)) => Some(name.clone()),
         Some(_) | None => None,
     }
 }
 
-/// The field of a struct, added if it is not there. A node that is no struct is left alone: decoding will refuse it.
+/// The field of a struct, added if it is not there. A node that is no struct is left alone:
+/// decoding will refuse it.
 fn field_mut<'n>(node: &'n mut Node, field: &str, change: &Change) -> &'n mut Node {
     let is_struct = matches!(&node.value, Value::Call(Call { arguments: Some(_), .. }));
     if !is_struct {
@@ -260,9 +266,8 @@ fn set_property(properties: &mut Node, name: &str, change: &Change) {
 }
 
 fn same_property(first: &str, second: &str) -> bool {
-    let canonical = |name: &str| {
-        lookup(name, Scope::LibrdkafkaProducer).map(|definition| definition.name)
-    };
+    let canonical =
+        |name: &str| lookup(name, Scope::LibrdkafkaProducer).map(|definition| definition.name);
     first == second || (canonical(first).is_some() && canonical(first) == canonical(second))
 }
 
@@ -290,7 +295,8 @@ fn insert(map: &mut Node, key: &str, value: Node, change: &Change) {
     }
 }
 
-/// The value for a field: a text is read as RON where the field is none, so `count=3` and `keys=PerBurst` work.
+/// The value for a field: a text is read as RON where the field is none, so `count=3` and
+/// `keys=PerBurst` work.
 fn field_value(field: &str, value: &Node) -> Node {
     let Value::Text(text) = &value.value else {
         return value.clone();

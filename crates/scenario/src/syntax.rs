@@ -1,9 +1,10 @@
 //! RON text to a tree in which every value knows its place.
 //!
-//! An own parser, for two reasons: every later finding (an unknown property, a broker that does not exist) must point at
-//! its line and column, which `ron`'s deserializer forgets; and a fault reads better as `Kill(LeaderOf("orders", 0))` or
-//! `Kill([Broker(1), Broker(2)])`, whichever fits, which serde cannot offer in RON. It takes all of RON that a scenario
-//! can need (structs, tuples, lists, maps, raw strings, comments, attributes), and one thing more: in parentheses,
+//! An own parser, for two reasons: every later finding (an unknown property, a broker that does
+//! not exist) must point at its line and column, which `ron`'s deserializer forgets; and a fault
+//! reads better as `Kill(LeaderOf("orders", 0))` or `Kill([Broker(1), Broker(2)])`, whichever
+//! fits, which serde cannot offer in RON. It takes all of RON that a scenario can need (structs,
+//! tuples, lists, maps, raw strings, comments, attributes), and one thing more: in parentheses,
 //! values without a name may come before those with one.
 
 use crate::diagnostic::Span;
@@ -207,7 +208,9 @@ impl Parser<'_> {
         self.depth += 1;
         let start = self.at;
         let value = match self.peek() {
-            None => return self.fail_here("the text ends where a value should be".to_owned(), None),
+            None => {
+                return self.fail_here("the text ends where a value should be".to_owned(), None);
+            }
             Some('"') => Value::Text(self.string()?),
             Some('[') => Value::List(self.sequence('[', ']', Parser::value)?),
             Some('{') => Value::Map(self.sequence('{', '}', Parser::entry)?),
@@ -300,12 +303,14 @@ impl Parser<'_> {
             self.skip_blank()?;
             if !self.take(',') && self.peek() != Some(close) {
                 let message = match self.peek() {
-                    None => return self.fail(
-                        start,
-                        start + 1,
-                        format!("this `{open}` is not closed"),
-                        None,
-                    ),
+                    None => {
+                        return self.fail(
+                            start,
+                            start + 1,
+                            format!("this `{open}` is not closed"),
+                            None,
+                        );
+                    }
                     Some(found) => format!("expected `,` or `{close}`, found {}", quoted(found)),
                 };
                 return self.fail_here(message, Some("is a comma missing before this?"));
@@ -335,7 +340,12 @@ impl Parser<'_> {
         loop {
             match self.bump() {
                 None => {
-                    return self.fail(start, start + 1, "this string does not end".to_owned(), None);
+                    return self.fail(
+                        start,
+                        start + 1,
+                        "this string does not end".to_owned(),
+                        None,
+                    );
                 }
                 Some('"') => return Ok(text),
                 Some('\\') => text.push(self.escape()?),
@@ -442,7 +452,10 @@ mod tests {
     fn ron_is_read() {
         assert_eq!(shape("Cold // a comment\n/* and /* one */ more */"), "Cold");
         assert_eq!(shape("S(a: 1, b: [ X, Y(2,), ], )"), "S(a=1,b=[X,Y(2)])");
-        assert_eq!(shape(r##"{"a": r#"q"q"#, "b\n\u{41}": -1_000.5}"##), r#"{"a":"q\"q","b\nA":-1000.5}"#);
+        assert_eq!(
+            shape(r##"{"a": r#"q"q"#, "b\n\u{41}": -1_000.5}"##),
+            r#"{"a":"q\"q","b\nA":-1000.5}"#
+        );
         assert_eq!(shape("#![enable(implicit_some)]\n(true, on: ())"), "(true,on=())");
     }
 

@@ -2,8 +2,7 @@
 
 use crate::decode::{unscaled, write_duration};
 use crate::model::{
-    Direction, DroppedResponse, Fault, FaultPhase, FaultSpec, Scenario, Span, Target, Trigger,
-    When,
+    Direction, DroppedResponse, Fault, FaultPhase, FaultSpec, Scenario, Span, Target, Trigger, When,
 };
 use acklab_vocab::ids::{RecordId, TopicPartition};
 use acklab_vocab::time::SimDuration;

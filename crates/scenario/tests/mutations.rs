@@ -1,4 +1,5 @@
-//! No text makes the parser or the resolver panic: shipped scenarios with pieces cut out, doubled, swapped or replaced.
+//! No text makes the parser or the resolver panic: shipped scenarios with pieces cut out,
+//! doubled, swapped or replaced.
 
 use acklab_scenario::{ScenarioFile, Setting, shipped};
 use proptest::prelude::*;
@@ -29,25 +30,72 @@ fn pieces(text: &str) -> Vec<&str> {
 }
 
 const REPLACEMENTS: &[&str] = &[
-    "", "(", ")", "[", "]", "{", "}", ",", ":", "\"", "0", "-1", "18446744073709551616", "1e9",
-    "\"0s\"", "\"9999999h\"", "None", "Rest", "Broker(0)", "é", "\u{0}", "//", "/*", "r#\"",
-    "\"é#4711\"", "\"shop#99999999999\"", "()", "{}", "[]", "true", "Scenario",
+    "",
+    "(",
+    ")",
+    "[",
+    "]",
+    "{",
+    "}",
+    ",",
+    ":",
+    "\"",
+    "0",
+    "-1",
+    "18446744073709551616",
+    "1e9",
+    "\"0s\"",
+    "\"9999999h\"",
+    "None",
+    "Rest",
+    "Broker(0)",
+    "é",
+    "\u{0}",
+    "//",
+    "/*",
+    "r#\"",
+    "\"é#4711\"",
+    "\"shop#99999999999\"",
+    "()",
+    "{}",
+    "[]",
+    "true",
+    "Scenario",
 ];
 
 const SETTINGS: &[&str] = &[
-    "producers/acks=é", "producers/rate=0", "topics/orders/partitions=0", "kafka=", "kafka=255.255",
-    "faults/0/for=-1s", "faults/0/fault=Kill(", "cluster/brokers=99999999", "duration=0s",
-    "rules/x=1", "network/latency=Pareto(\"1s\", 0)", "producers/shop/shop/acks=1", "brokers/=1",
-    "topics/orders/assignments=[[1],[1,1]]", "readers/auto.offset.reset=by_duration:P", "start=",
+    "producers/acks=é",
+    "producers/rate=0",
+    "topics/orders/partitions=0",
+    "kafka=",
+    "kafka=255.255",
+    "faults/0/for=-1s",
+    "faults/0/fault=Kill(",
+    "cluster/brokers=99999999",
+    "duration=0s",
+    "rules/x=1",
+    "network/latency=Pareto(\"1s\", 0)",
+    "producers/shop/shop/acks=1",
+    "brokers/=1",
+    "topics/orders/assignments=[[1],[1,1]]",
+    "readers/auto.offset.reset=by_duration:P",
+    "start=",
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 300,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn mutated_scenarios_never_panic(
         which in 0..11_usize,
-        edits in prop::collection::vec((any::<prop::sample::Index>(), 0..4_u8, 0..REPLACEMENTS.len()), 1..4),
+        edits in prop::collection::vec(
+            (any::<prop::sample::Index>(), 0..4_u8, 0..REPLACEMENTS.len()),
+            1..4,
+        ),
         setting in 0..SETTINGS.len(),
     ) {
         let (_, text) = shipped()[which % shipped().len()];
@@ -57,8 +105,11 @@ proptest! {
             match kind {
                 0 => tokens[place] = REPLACEMENTS[replacement],
                 1 => tokens.insert(place, REPLACEMENTS[replacement]),
-                2 => { let token = tokens[place]; tokens.insert(place, token); }
-                _ => { let other = (place + replacement) % tokens.len(); tokens.swap(place, other); }
+                2 => tokens.insert(place, tokens[place]),
+                _ => {
+                    let other = (place + replacement) % tokens.len();
+                    tokens.swap(place, other);
+                }
             }
         }
         exercise(&tokens.concat(), SETTINGS[setting]);

@@ -14,15 +14,25 @@ const SMALL: &str = r#"
 Scenario(
     kafka: "3.9",
     duration: "10s",
-    cluster: (brokers: 4, mode: KRaft(controllers: 3, combined: true), properties: {"min.insync.replicas": "2"}),
-    topics: { "orders": (partitions: 2, replication_factor: 3), "audit": (assignments: [[3], [1]]) },
+    cluster: (
+        brokers: 4,
+        mode: KRaft(controllers: 3, combined: true),
+        properties: {"min.insync.replicas": "2"},
+    ),
+    topics: {
+        "orders": (partitions: 2, replication_factor: 3),
+        "audit": (assignments: [[3], [1]]),
+    },
     producers: [
         (name: "shop", count: 2, topic: "orders", rate: 0.5, properties: {"acks": 1}),
         (name: "till", topic: "audit", rate: 10, keys: Partition(1), client: Librdkafka,
-         on_error: SendAgain(attempts: 3, after: "50ms"), properties: {"request.required.acks": "1"}),
+         on_error: SendAgain(attempts: 3, after: "50ms"),
+         properties: {"request.required.acks": "1"}),
     ],
     readers: [(name: "eye", topics: ["audit"], client: Java("2.0"))],
-    faults: [(name: "cut", at: Uniform("1s", "2s"), fault: Isolate(LeaderOf("orders", 0)), for: "3s")],
+    faults: [
+        (name: "cut", at: Uniform("1s", "2s"), fault: Isolate(LeaderOf("orders", 0)), for: "3s"),
+    ],
     expect: [Lost(AtMost(5)), Violations(0)],
     expect_share: [(Lost(AtLeast(1)), AtLeast(0.5))],
     variants: {
@@ -39,9 +49,9 @@ fn small() -> ScenarioFile {
 
 fn with(variant: &str, sets: &[&str]) -> Result<Resolved, String> {
     let sets: Vec<Setting> = sets.iter().map(|text| text.parse().unwrap()).collect();
-    small().resolve(variant, &sets).map_err(|errors| {
-        errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
-    })
+    small()
+        .resolve(variant, &sets)
+        .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
 }
 
 fn acks(resolved: &Resolved) -> Vec<Acks> {
@@ -71,7 +81,9 @@ fn names_become_ids_and_defaults_are_filled_in() {
     let [shop, till] = &scenario.producers[..] else { panic!("two producers") };
     assert_eq!((shop.rate_millihertz, shop.count, shop.size, shop.burst), (500, 2, 100, 1));
     assert_eq!(shop.until, SimDuration::from_secs(10));
-    assert!(matches!(&*till.config, ProducerConfig::Librdkafka(config) if config.acks == Acks::Leader));
+    assert!(
+        matches!(&*till.config, ProducerConfig::Librdkafka(config) if config.acks == Acks::Leader)
+    );
     assert!(matches!(till.keys, Keys::Partition(partition) if partition.0 == 1));
     let after = SimDuration::from_millis(50);
     assert_eq!(till.on_error, OnError::SendAgain { attempts: 3, after });
@@ -185,18 +197,22 @@ const FAULTS: &str = r#"[
     (at: Exponential("1s"), fault: PowerLoss([Brokers, Controller(1)]), for: Uniform("1s", "2s")),
     (at: LogNormal(median: "1s", p99: "3s"), fault: Pause(ActiveController), for: "12s"),
     (every: "5s", first: "2s", until: "60s", fault: Restart(AnyBroker)),
-    (every: Pareto(scale: "1s", shape: 1.5), fault: ControlledShutdown(FollowerOf("orders", 1)), for: "1s"),
+    (every: Pareto(scale: "1s", shape: 1.5),
+     fault: ControlledShutdown(FollowerOf("orders", 1)), for: "1s"),
     (after: Acked("shop#4711"), fault: Kill(LeaderOf("orders", 0)), permanent: true),
     (after: Appended("till#1"), delay: "1500us", fault: PreferredElection),
     (after: Replicated("shop#1", 2), fault: PreferredElection("orders", 1)),
     (after: Answered("shop#1"), fault: Isolate(Broker(1))),
-    (after: HighWatermarkReached("audit", 1, 5), fault: Isolate(targets: Broker(1), from: [Brokers, Controllers])),
+    (after: HighWatermarkReached("audit", 1, 5),
+     fault: Isolate(targets: Broker(1), from: [Brokers, Controllers])),
     (after: LeaderChanged("orders", 0), fault: OneWay(from: Clients, to: [LeaderOf("orders", 0)])),
     (after: IsrShrunkTo("orders", 0, 1), fault: Partition([Producer("shop"), Reader("eye")], Rest)),
-    (name: "grown", after: IsrGrownTo("orders", 0, 3), fault: LinkDelay(Broker(1), Broker(2), extra: "250ms")),
+    (name: "grown", after: IsrGrownTo("orders", 0, 3),
+     fault: LinkDelay(Broker(1), Broker(2), extra: "250ms")),
     (after: Fenced(2), fault: LinkLoss(Rest, Broker(2), share: 0.25)),
     (after: Began("grown"), fault: DropResponses(from: Brokers)),
-    (after: Ended("grown"), fault: DropResponses(LeaderOf("orders", 0), Producer("shop", 1), 0.5, Stall)),
+    (after: Ended("grown"),
+     fault: DropResponses(LeaderOf("orders", 0), Producer("shop", 1), 0.5, Stall)),
     (at: "9s", fault: OneOf([Kill(Any), SlowDisk(Any, extra: "20ms"), Pause(Clients)])),
 ]"#;
 
@@ -237,5 +253,8 @@ fn odd_configurations_are_pointed_out() {
     only(&["brokers/broker.heartbeat.interval.ms=5000"], "one late heartbeat fences a broker");
     let in_flight = "producers/shop/max.in.flight.requests.per.connection=9";
     only(&[in_flight, "producers/shop/acks=all"], "turns idempotence off by itself");
-    only(&["kafka=3.3", "producers/shop/client=Java(\"3.0\")", "producers/shop/acks=all"], "KAFKA-13598");
+    only(
+        &["kafka=3.3", "producers/shop/client=Java(\"3.0\")", "producers/shop/acks=all"],
+        "KAFKA-13598",
+    );
 }

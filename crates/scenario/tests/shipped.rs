@@ -1,4 +1,5 @@
-//! Every shipped scenario parses, resolves in every variant without a warning, is RON for others too, and is embedded.
+//! Every shipped scenario parses, resolves in every variant without a warning, is RON for others
+//! too, and is embedded.
 
 use acklab_scenario::{ScenarioFile, shipped, write_faults};
 use std::path::PathBuf;

@@ -101,7 +101,7 @@ causes! {
         "enable.idempotence=true; request.timeout.ms above replica.lag.time.max.ms";
     /// Appended and replicated; the leader was gone before it could answer.
     LeaderMovedAfterReplicationRetried = "leader_moved_after_replication_retried",
-        "appended and replicated, but the leader changed before the answer; the producer sent again",
+        "appended and replicated, but the leader changed before the answer; it was sent again",
         "enable.idempotence=true";
     /// NOT_ENOUGH_REPLICAS_AFTER_APPEND.
     NotEnoughReplicasAfterAppendRetried = "not_enough_replicas_after_append_retried",

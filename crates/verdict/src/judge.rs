@@ -152,7 +152,8 @@ impl State {
         let world = &mut self.world;
         match &stamped.event {
             TraceEvent::ProcessStarted { .. } => world.on_started(stamped),
-            TraceEvent::ProcessKilled | TraceEvent::PowerLost => world.on_ended(stamped, false),
+            TraceEvent::ProcessKilled => world.on_ended(stamped, false),
+            TraceEvent::PowerLost => world.on_power_lost(stamped),
             TraceEvent::ProcessExited { clean } => world.on_ended(stamped, *clean),
             TraceEvent::ProcessPaused => world.on_paused(stamped, true),
             TraceEvent::ProcessResumed { .. } => world.on_paused(stamped, false),

@@ -22,11 +22,13 @@ pub fn record(header: &RunHeader, id: RecordId) -> String {
     }
 }
 
-/// `broker 1`
+/// `broker 1`; `the world` for what no process states.
 #[must_use]
 pub fn node(header: &RunHeader, id: NodeId) -> String {
     match header.nodes.get(id.0 as usize) {
         Some(node) => node.name.clone(),
+        // What nobody in particular does, the runtime states in the name of the last node there is.
+        None if id.0 == u16::MAX => "the world".to_owned(),
         None => format!("process {id}"),
     }
 }

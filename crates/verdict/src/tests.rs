@@ -114,6 +114,17 @@ fn the_last_replica_standing_lost_its_tail() {
     assert_eq!(verdict.count(Counter::Violations), 0);
 }
 
+/// One host kept more on disk than the other, but power had failed on both: no election could have
+/// known.
+#[test]
+fn where_every_host_lost_power_the_luckier_one_is_no_witness() {
+    let mut trace = half_replicated(Acks::All).min_isr(2);
+    trace.lose_power(1, 0).lose_power(2, 4).lose_power(3, 0).offline(&[1]).start(1);
+    trace.elect(1, &[1], PartitionChangeReason::BrokerUnfenced).lead(1).start(2).follow(2);
+    trace.truncate(2, 0, BY_EPOCH);
+    assert_eq!(causes(&trace.judge()), lost(Cause::UnflushedPowerLoss, Promise::Kept, 4));
+}
+
 #[test]
 fn truncated_to_a_high_watermark() {
     // KIP-101, case 13

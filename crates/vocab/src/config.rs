@@ -72,6 +72,8 @@ pub struct ControllerConfig {
     pub leader_imbalance_check_interval: SimDuration,
     /// `unclean.leader.election.interval.ms` (internal, 5 minutes)
     pub unclean_election_interval: SimDuration,
+    /// `metadata.max.idle.interval.ms`: how often the active controller writes a no-op record (KIP-835); `None` for never.
+    pub metadata_max_idle_interval: Option<SimDuration>,
 }
 
 /// A topic's properties, those that it inherits from the brokers included.

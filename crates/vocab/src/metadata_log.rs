@@ -56,6 +56,9 @@ pub enum MetadataRecord {
     Partition(PartitionState),
     /// A change of leader, ISR or eligible replicas (`PartitionChangeRecord`), with the whole state after it.
     PartitionChange(PartitionState),
+    /// Says nothing (KIP-835). The active controller writes one every `metadata.max.idle.interval.ms`; it carries the high
+    /// watermark to those whose fetch is parked.
+    NoOp,
     /// Producer ids below this one are taken (`ProducerIdsRecord`).
     ProducerIds {
         /// First id that is free.

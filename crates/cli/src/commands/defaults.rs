@@ -59,13 +59,13 @@ fn sorted(version: KafkaVersion, scope: Scope) -> Vec<&'static PropertyDefinitio
     table
 }
 
+/// A line for each property, and below it what it does.
 fn render(table: &[&PropertyDefinition], version: KafkaVersion) -> String {
     let mut rows = Rows::with_header(&[
         ("property", Align::Left),
         ("default", Align::Right),
         ("unit", Align::Left),
         ("values", Align::Left),
-        ("what it does", Align::Left),
     ]);
     for property in table {
         let mark = match (property.modelled, property.internal) {
@@ -79,8 +79,8 @@ fn render(table: &[&PropertyDefinition], version: KafkaVersion) -> String {
             short_class(&shown_default(property, version)),
             unit(property).to_owned(),
             values(&property.kind),
-            property.doc.to_owned(),
         ]);
+        rows.remark(property.doc);
     }
     rows.render(width())
 }

@@ -19,7 +19,7 @@ pub fn execute(args: &ReplayArgs) -> Result<Status, Failure> {
     let request = Request::resolve(&args.scenario)?;
     let (view, ended_at) = request.case.view_at(args.seed, args.at)?;
     let Some(view) = view else {
-        let message = format!("{} is not within the history", args.at);
+        let message = format!("{} is not within the history", exact(args.at));
         let help = format!("with seed {} it is over at {ended_at}", args.seed);
         return Err(Failure::with_help(message, help));
     };
@@ -33,7 +33,7 @@ fn render(scenario: &Scenario, view: &ClusterView, seed: u64, width: usize) -> S
         variant => format!(" · {variant}"),
     };
     let title = styled(BOLD, &format!("{}{variant}", scenario.name));
-    let mut text = format!("{title} · seed {seed} · Kafka {} · at {}\n", scenario.kafka, view.at);
+    let mut text = format!("{title} · seed {seed} · Kafka {} · at {}\n", scenario.kafka, exact(view.at));
     text.push_str("\n  faults in force\n");
     if view.faults.is_empty() {
         text.push_str("    none\n");
@@ -83,6 +83,11 @@ impl Page<'_> {
             ProcessState::NoPower => "without power".to_owned(),
         }
     }
+}
+
+/// With microseconds if there are any.
+fn exact(at: SimTime) -> String {
+    if at.0 % 1_000_000 == 0 { at.to_string() } else { format!("{at:#}") }
 }
 
 /// What is not there is a dash.

@@ -60,6 +60,9 @@ fn render(report: &TestReport, args: &TestArgs) -> String {
         let compared = comparisons(scenario);
         all += compared.len();
         failed += compared.iter().filter(|check| !check.held).count();
+        if !compared.is_empty() {
+            let _ = writeln!(text, "  {}", styled(BOLD, "compared over the same seeds"));
+        }
         for check in &compared {
             text.push_str(&check.render());
         }
@@ -85,7 +88,7 @@ struct Check {
 impl Check {
     fn render(&self) -> String {
         let mark = if self.held { styled(GOOD, "held") } else { styled(BAD, "FAIL") };
-        let mut text = format!("  {mark}  {}\n", self.text);
+        let mut text = format!("    {mark}  {}\n", self.text);
         for line in &self.below {
             let _ = writeln!(text, "          {line}");
         }

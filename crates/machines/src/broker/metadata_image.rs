@@ -73,7 +73,9 @@ impl MetadataImage {
                 *entry(partitions, index) = Some(state.clone());
                 changed.push(state.partition);
             }
-            MetadataRecord::LeaderChange { .. } | MetadataRecord::ProducerIds { .. } => {}
+            MetadataRecord::LeaderChange { .. }
+            | MetadataRecord::NoOp
+            | MetadataRecord::ProducerIds { .. } => {}
         }
     }
 

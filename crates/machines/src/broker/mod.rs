@@ -2,8 +2,8 @@
 //! contents.
 //!
 //! Mirrors `BrokerServer`, `KafkaApis` and `ReplicaManager`. What a broker knows about the cluster
-//! it reads from the metadata log ([`metadata_fetch`], [`metadata_image`]); what it does about a
-//! partition's new leader, ISR or epoch ([`replica_manager`]) does not depend on where it learned
+//! it reads from the metadata log (`metadata_fetch`, `metadata_image`); what it does about a
+//! partition's new leader, ISR or epoch (`replica_manager`) does not depend on where it learned
 //! it.
 //!
 //! Left out: quotas, security, several log directories, tiered storage, consumers that fetch from

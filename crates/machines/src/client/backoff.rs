@@ -1,13 +1,16 @@
-//! How long a client waits before it tries again: `ExponentialBackoff` (KIP-144 for connections, KIP-580 for requests).
+//! How long a client waits before it tries again: `ExponentialBackoff` (KIP-144 for connections,
+//! KIP-580 for requests).
 //!
-//! Integers only: Kafka computes with doubles, and rounds to whole milliseconds; here the same curve in nanoseconds.
+//! Integers only: Kafka computes with doubles, and rounds to whole milliseconds; here the same
+//! curve in nanoseconds.
 
 use crate::rng::NodeRng;
 use acklab_vocab::config::ClientConfig;
 use acklab_vocab::rules::ProtocolRule;
 use acklab_vocab::time::SimDuration;
 
-/// `min(max, initial * 2^attempts * U(0.8, 1.2))`; always `initial`, without jitter, where `max` is not larger.
+/// `min(max, initial * 2^attempts * U(0.8, 1.2))`; always `initial`, without jitter, where `max` is
+/// not larger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExponentialBackoff {
     initial: SimDuration,
@@ -21,7 +24,8 @@ impl ExponentialBackoff {
         ExponentialBackoff { initial, max }
     }
 
-    /// Between attempts of a request: `retry.backoff.ms` to `retry.backoff.max.ms`, constant before KIP-580.
+    /// Between attempts of a request: `retry.backoff.ms` to `retry.backoff.max.ms`, constant before
+    /// KIP-580.
     #[must_use]
     pub fn of_retries(config: &ClientConfig) -> Self {
         let exponential = config.rules.has(ProtocolRule::ExponentialRetryBackoff);
@@ -35,7 +39,8 @@ impl ExponentialBackoff {
         ExponentialBackoff::new(config.reconnect_backoff, config.reconnect_backoff_max)
     }
 
-    /// For how long an attempt to connect may last: `socket.connection.setup.timeout.ms` to its `.max.ms`.
+    /// For how long an attempt to connect may last: `socket.connection.setup.timeout.ms` to its
+    /// `.max.ms`.
     #[must_use]
     pub const fn of_connection_setup(config: &ClientConfig) -> Self {
         ExponentialBackoff::new(

@@ -1,5 +1,5 @@
-//! One broker as a client sees it: its connection and what is in flight on it (`ClusterConnectionStates.NodeConnectionState`,
-//! `InFlightRequests`).
+//! One broker as a client sees it: its connection and what is in flight on it
+//! (`ClusterConnectionStates.NodeConnectionState`, `InFlightRequests`).
 
 use super::backoff::ExponentialBackoff;
 use crate::rng::NodeRng;
@@ -94,13 +94,15 @@ impl<P> Node<P> {
         matches!(self.state, ConnectionState::Connecting { .. })
     }
 
-    /// The last request is fully written and there is room for another (`InFlightRequests.canSendMore`).
+    /// The last request is fully written and there is room for another
+    /// (`InFlightRequests.canSendMore`).
     pub fn can_send(&self, max_in_flight: u32) -> bool {
         let writable = matches!(self.state, ConnectionState::Ready { write_blocked: false, .. });
         writable && self.in_flight.len() < max_in_flight as usize
     }
 
-    /// Earliest instant at which an attempt to connect is allowed; [`SimTime::NEVER`] unless disconnected.
+    /// Earliest instant at which an attempt to connect is allowed; [`SimTime::NEVER`] unless
+    /// disconnected.
     pub fn may_connect_at(&self) -> SimTime {
         match (self.state, self.last_connect_attempt) {
             (ConnectionState::Disconnected, None) => SimTime(i64::MIN),

@@ -1,18 +1,20 @@
-//! What a client knows of the cluster, and when it asks again: Kafka's `Metadata`, `ProducerMetadata`.
+//! What a client knows of the cluster, and when it asks again: Kafka's `Metadata`,
+//! `ProducerMetadata`.
 //!
-//! An answer may come from a broker that is behind. Since KIP-320 a client drops what is older than the leader epoch that
-//! it has already seen (`Metadata.updateLatestMetadata`). Refreshes are paced by `retry.backoff.ms`; answers that bring
-//! no newer epoch slow the pace down (KIP-580).
+//! An answer may come from a broker that is behind. Since KIP-320 a client drops what is older than
+//! the leader epoch that it has already seen (`Metadata.updateLatestMetadata`). Refreshes are paced
+//! by `retry.backoff.ms`; answers that bring no newer epoch slow the pace down (KIP-580).
 //!
-//! Left out: topics that fall out of interest after `metadata.max.idle.ms`, requests for new topics only (every request
-//! asks for all topics of interest, which costs bytes, not meaning), and rebootstrapping after a time
-//! (`metadata.recovery.rebootstrap.trigger.ms`): a client that reaches no broker starts over at once.
+//! Left out: topics that fall out of interest after `metadata.max.idle.ms`, requests for new topics
+//! only (every request asks for all topics of interest, which costs bytes, not meaning), and
+//! rebootstrapping after a time (`metadata.recovery.rebootstrap.trigger.ms`): a client that reaches
+//! no broker starts over at once.
 
 use super::backoff::ExponentialBackoff;
 use crate::rng::NodeRng;
 use acklab_vocab::api::{CurrentLeader, Endpoint, Listener, MetadataResponse, PartitionMetadata};
 use acklab_vocab::config::ClientConfig;
-use acklab_vocab::ids::{BrokerId, LeaderEpoch, PartitionIndex, TopicId, TopicPartition};
+use acklab_vocab::ids::{BrokerId, LeaderEpoch, TopicId, TopicPartition};
 use acklab_vocab::rules::ProtocolRule;
 use acklab_vocab::time::{SimDuration, SimTime};
 use smallvec::SmallVec;
@@ -159,7 +161,7 @@ impl Metadata {
     }
 
     /// Takes an answer in.
-    pub(super) fn update(
+    pub(crate) fn update(
         &mut self,
         response: &MetadataResponse,
         asked: &[TopicId],
@@ -256,15 +258,6 @@ impl Metadata {
 
     fn find(&self, topic: TopicId) -> Result<usize, usize> {
         self.topics.binary_search_by_key(&topic, |known| known.topic)
-    }
-
-    /// All partitions of `topic` that have a leader, ascending (`Cluster.availablePartitionsForTopic`).
-    pub fn available(&self, topic: TopicId) -> impl Iterator<Item = PartitionIndex> {
-        let partitions = self.partitions(topic).unwrap_or_default();
-        (0_u16..)
-            .zip(partitions)
-            .filter(|(_, known)| known.leader.is_some())
-            .map(|(index, _)| PartitionIndex(index))
     }
 }
 

@@ -1,16 +1,17 @@
-//! The network side of every client: Kafka's `NetworkClient` with `ClusterConnectionStates`, `InFlightRequests` and
-//! `Metadata`.
+//! The network side of every client: Kafka's `NetworkClient` with `ClusterConnectionStates`,
+//! `InFlightRequests` and `Metadata`.
 //!
-//! One connection per broker. Requests on it are answered in order; when one is not answered within the request timeout,
-//! or the connection is lost, all of them are given back at once, with what they were for (`P`). Every disconnection asks
-//! for fresh metadata, which any broker may give.
+//! One connection per broker. Requests on it are answered in order; when one is not answered within
+//! the request timeout, or the connection is lost, all of them are given back at once, with what
+//! they were for (`P`). Every disconnection asks for fresh metadata, which any broker may give.
 //!
-//! A machine embeds a [`NetworkClient`], hands it the inputs about connections, then takes the [`Completion`]s one by one
-//! and ends with [`NetworkClient::poll`]. It keeps one timer for all of this: [`NetworkClient::deadline`] says when it must
-//! call [`NetworkClient::wake`].
+//! A machine embeds a [`NetworkClient`], hands it the inputs about connections, then takes the
+//! [`Completion`]s one by one and ends with [`NetworkClient::poll`]. It keeps one timer for all of
+//! this: [`NetworkClient::deadline`] says when it must call [`NetworkClient::wake`].
 //!
-//! Left out: the ApiVersions round trip after connecting, connections closed for idleness, throttling, and the second
-//! connection that Kafka opens to a broker that it first knew as a bootstrap address. None decides the fate of a record.
+//! Left out: the ApiVersions round trip after connecting, connections closed for idleness,
+//! throttling, and the second connection that Kafka opens to a broker that it first knew as a
+//! bootstrap address. None decides the fate of a record.
 
 pub mod backoff;
 mod connection;
@@ -39,7 +40,8 @@ use std::collections::VecDeque;
 pub enum Loss {
     /// The connection was lost.
     Disconnected,
-    /// It, or an older one on the connection, was not answered in time; the client has closed the connection.
+    /// It, or an older one on the connection, was not answered in time; the client has closed the
+    /// connection.
     RequestTimeout,
 }
 
@@ -94,7 +96,8 @@ pub struct NetworkClient<P> {
 }
 
 impl<P> NetworkClient<P> {
-    /// Knows `bootstrap`, is connected to nobody. At most `max_in_flight` requests wait for an answer on a connection.
+    /// Knows `bootstrap`, is connected to nobody. At most `max_in_flight` requests wait for an
+    /// answer on a connection.
     #[must_use]
     pub fn new(
         config: &ClientConfig,
@@ -159,7 +162,8 @@ impl<P> NetworkClient<P> {
         self.nodes.iter().map(|node| node.in_flight.iter().filter(callers).count()).sum()
     }
 
-    /// Every broker heard of: its connection and how many requests are in flight on it, metadata included.
+    /// Every broker heard of: its connection and how many requests are in flight on it, metadata
+    /// included.
     pub fn connections(&self) -> impl Iterator<Item = (BrokerId, ConnectionState, usize)> {
         self.nodes.iter().map(|node| (node.broker, node.state, node.in_flight.len()))
     }
@@ -170,7 +174,8 @@ impl<P> NetworkClient<P> {
         self.deadline
     }
 
-    /// Whether a request may be sent to `broker` now (`NetworkClient.isReady`). Metadata that is due goes first.
+    /// Whether a request may be sent to `broker` now (`NetworkClient.isReady`). Metadata that is
+    /// due goes first.
     #[must_use]
     pub fn is_ready(&self, broker: BrokerId, now: SimTime) -> bool {
         if !self.metadata_in_flight && self.metadata.next_update() <= now {
@@ -180,7 +185,8 @@ impl<P> NetworkClient<P> {
         node.is_ok_and(|node| node.can_send(self.max_in_flight))
     }
 
-    /// As [`NetworkClient::is_ready`]; connects if that is missing and allowed (`NetworkClient.ready`).
+    /// As [`NetworkClient::is_ready`]; connects if that is missing and allowed
+    /// (`NetworkClient.ready`).
     pub fn ready<T, R>(&mut self, cx: &mut Cx<'_, T, R>, broker: BrokerId) -> bool {
         if self.is_ready(broker, cx.now()) {
             return true;
@@ -220,8 +226,8 @@ impl<P> NetworkClient<P> {
         self.put_in_flight(cx, broker, request, Purpose::Caller(purpose), timeout);
     }
 
-    /// Sends a request that gets no answer (acks=0). It counts as written at once: that the socket's buffer is full is
-    /// learned only afterwards, and holds back the next request.
+    /// Sends a request that gets no answer (acks=0). It counts as written at once: that the
+    /// socket's buffer is full is learned only afterwards, and holds back the next request.
     pub fn send_without_response<T, R>(
         &mut self,
         cx: &mut Cx<'_, T, R>,
@@ -269,7 +275,8 @@ impl<P> NetworkClient<P> {
         }
     }
 
-    /// [`Input::WriteBlocked`](crate::Input::WriteBlocked) and [`Input::WriteResumed`](crate::Input::WriteResumed)
+    /// [`Input::WriteBlocked`](crate::Input::WriteBlocked) and
+    /// [`Input::WriteResumed`](crate::Input::WriteResumed)
     pub fn on_write_blocked(&mut self, connection: ConnectionId, blocked: bool) {
         if let Some(index) = self.find_connection(connection)
             && let ConnectionState::Ready { write_blocked, .. } = &mut self.nodes[index].state
@@ -332,8 +339,9 @@ impl<P> NetworkClient<P> {
         }
     }
 
-    /// The broker to ask what any broker can answer, connected or not (`NetworkClient.leastLoadedNode`): one that can take
-    /// a request, the fewer in flight the better; else one that is connecting; else the one whose last attempt is oldest.
+    /// The broker to ask what any broker can answer, connected or not
+    /// (`NetworkClient.leastLoadedNode`): one that can take a request, the fewer in flight the
+    /// better; else one that is connecting; else the one whose last attempt is oldest.
     pub fn least_loaded<T, R>(&mut self, cx: &mut Cx<'_, T, R>) -> Option<BrokerId> {
         self.least_loaded_node(cx).map(|index| self.nodes[index].broker)
     }
@@ -381,7 +389,8 @@ impl<P> NetworkClient<P> {
         ready.or(connecting).or(connectable.map(|(_, index)| index))
     }
 
-    /// No broker that is known can be reached or is about to be, and the version starts over then (KIP-899).
+    /// No broker that is known can be reached or is about to be, and the version starts over then
+    /// (KIP-899).
     fn starts_over(&self) -> bool {
         self.config.rules.has(ProtocolRule::MetadataRebootstrap)
             && !self.known_nodes().any(Node::is_ready)
@@ -432,7 +441,8 @@ impl<P> NetworkClient<P> {
         self.deadline = self.deadline.min(node.expires_at());
     }
 
-    /// Gives back everything in flight on a connection and asks for metadata (`NetworkClient.processDisconnection`).
+    /// Gives back everything in flight on a connection and asks for metadata
+    /// (`NetworkClient.processDisconnection`).
     fn disconnect<T, R>(&mut self, cx: &mut Cx<'_, T, R>, index: usize, loss: Loss) {
         let now = cx.now();
         let node = &mut self.nodes[index];

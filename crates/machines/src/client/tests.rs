@@ -5,7 +5,7 @@ use crate::disk::Disk;
 use crate::machine::{Effect, Outbox};
 use crate::rng::NodeRng;
 use acklab_vocab::api::{Frame, Listener, MetadataResponse, PartitionMetadata};
-use acklab_vocab::ids::{BrokerList, NodeId};
+use acklab_vocab::ids::{BrokerList, LeaderEpoch, NodeId};
 use acklab_vocab::rules::ProtocolRules;
 use acklab_vocab::version::KafkaVersion;
 
@@ -103,8 +103,6 @@ impl Bench {
         bench
     }
 }
-
-use acklab_vocab::ids::LeaderEpoch;
 
 fn endpoint(broker: u16) -> Endpoint {
     Endpoint { node: NodeId(broker), listener: Listener::Broker }

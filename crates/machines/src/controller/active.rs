@@ -76,6 +76,24 @@ impl Controller {
             next_offset,
         });
         self.schedule_elections(cx);
+        self.schedule_no_op_record(cx);
+    }
+
+    /// The next no-op record is due one interval from now, whatever else is written (KIP-835,
+    /// `maybeScheduleNextWriteNoOpRecord`). Until 4.1 it is also what tells a parked fetch that the
+    /// high watermark has moved.
+    fn schedule_no_op_record(&self, cx: &mut ControllerCx<'_>) {
+        if let Some(interval) = self.config.metadata_max_idle_interval {
+            cx.set_timer_after(ControllerTimer::WriteNoOpRecord, interval);
+        }
+    }
+
+    pub(super) fn write_no_op_record(&mut self, cx: &mut ControllerCx<'_>) {
+        if self.active.is_some() {
+            let reason = PartitionChangeReason::AlterPartition;
+            self.write(cx, vec![MetadataRecord::NoOp], reason, None);
+            self.schedule_no_op_record(cx);
+        }
     }
 
     /// Is no longer active (`QuorumController.renounce`): forgets what was not committed and says
@@ -91,6 +109,7 @@ impl Controller {
             ControllerTimer::FenceStaleBrokers,
             ControllerTimer::BalancePartitionLeaders,
             ControllerTimer::ElectUncleanLeaders,
+            ControllerTimer::WriteNoOpRecord,
         ] {
             cx.cancel_timer(timer);
         }

@@ -17,8 +17,7 @@
 //! A decision makes records; the records are replayed into memory at once and answered when they
 //! are committed. A controller that loses its leadership forgets what was not committed. Left out:
 //! quotas, ACLs, dynamic configuration, reassignment and features, which no scenario can ask for;
-//! metadata snapshots, because a run's log is short; and the no-op record of an idle controller,
-//! which only keeps metrics fresh.
+//! and metadata snapshots, because a run's log is short.
 
 mod active;
 mod cluster;
@@ -81,6 +80,8 @@ pub enum ControllerTimer {
     PeerRequestTimeout(ControllerId),
     /// Another voter may be sent to again.
     PeerReady(ControllerId),
+    /// Write a no-op record (`metadata.max.idle.interval.ms`).
+    WriteNoOpRecord,
     /// Look for brokers whose session has ended.
     FenceStaleBrokers,
     /// Move leaders back to their preferred replicas.
@@ -237,6 +238,7 @@ impl Controller {
             ControllerTimer::PeerReady(_) => {}
             ControllerTimer::FenceStaleBrokers => self.fence_stale_broker(cx),
             ControllerTimer::BalancePartitionLeaders => self.balance_partition_leaders(cx),
+            ControllerTimer::WriteNoOpRecord => self.write_no_op_record(cx),
             ControllerTimer::ElectUncleanLeaders => self.elect_unclean_leaders(cx),
         }
     }

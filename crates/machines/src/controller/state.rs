@@ -185,6 +185,7 @@ impl ClusterState {
                         },
                     })
                 }
+                MetadataRecord::NoOp => None,
                 MetadataRecord::ProducerIds { next } => {
                     self.next_producer_id = *next;
                     None
@@ -314,6 +315,7 @@ fn likely_reason(records: &[MetadataRecord], leader_changed: bool) -> PartitionC
             }
             MetadataRecord::LeaderChange { .. }
             | MetadataRecord::PartitionChange(_)
+            | MetadataRecord::NoOp
             | MetadataRecord::ProducerIds { .. } => {}
         }
     }

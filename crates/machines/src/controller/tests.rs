@@ -26,6 +26,7 @@ fn config(version: &str) -> ControllerConfig {
         auto_leader_rebalance: true,
         leader_imbalance_check_interval: SimDuration::from_secs(300),
         unclean_election_interval: SimDuration::from_secs(300),
+        metadata_max_idle_interval: None,
     }
 }
 

@@ -1,4 +1,5 @@
-//! Hashes that choose a partition: murmur2 as in Kafka's `Utils.murmur2`, CRC-32 as in librdkafka's `rd_crc32`.
+//! Hashes that choose a partition: murmur2 as in Kafka's `Utils.murmur2`, CRC-32 as in librdkafka's
+//! `rd_crc32`.
 
 const MURMUR2_SEED: u32 = 0x9747_b28c;
 const MURMUR2_MULTIPLIER: u32 = 0x5bd1_e995;
@@ -32,22 +33,28 @@ pub const fn to_positive(number: i32) -> u32 {
     (number & 0x7fff_ffff) as u32
 }
 
-/// CRC-32 (IEEE 802.3), bit by bit: keys are short.
+/// CRC-32 (IEEE 802.3).
 #[must_use]
 pub fn crc32(key: &[u8]) -> u32 {
-    let mut crc = u32::MAX;
-    for &byte in key {
-        crc ^= u32::from(byte);
-        for _ in 0..8 {
-            let lowest = crc & 1;
-            crc >>= 1;
-            if lowest == 1 {
-                crc ^= 0xedb8_8320;
-            }
-        }
-    }
-    !crc
+    let step = |crc: u32, &byte: &u8| (crc >> 8) ^ CRC32_TABLE[usize::from(crc as u8 ^ byte)];
+    !key.iter().fold(u32::MAX, step)
 }
+
+const CRC32_TABLE: [u32; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        let mut crc = byte as u32;
+        let mut bit = 0;
+        while bit < 8 {
+            crc = if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 };
+            bit += 1;
+        }
+        table[byte] = crc;
+        byte += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {

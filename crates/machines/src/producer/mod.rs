@@ -1,10 +1,12 @@
-//! Producers: the client libraries that turn an application's records into batches at partition leaders.
+//! Producers: the client libraries that turn an application's records into batches at partition
+//! leaders.
 //!
-//! [`java`] is Kafka's own client, [`librdkafka`] the C library under most others. They share the connections and the
-//! metadata ([`client`](crate::client)), the hashes of partitioners, and what they tell the application and the trace.
+//! [`java`] is Kafka's own client, [`librdkafka`] the C library under most others. They share the
+//! connections and the metadata ([`client`](crate::client)), the hashes of partitioners, and what
+//! they tell the application and the trace.
 //!
-//! An application calls [`ProducerCall::Send`] as often as it likes. Its thread may be blocked inside (Java: `max.block.ms`);
-//! later records then wait for it, in order.
+//! An application calls [`ProducerCall::Send`] as often as it likes. Its thread may be blocked
+//! inside (Java: `max.block.ms`); later records then wait for it, in order.
 
 mod hash;
 pub mod java;
@@ -128,7 +130,8 @@ impl Producer {
         }
     }
 
-    /// Whether every record that it was given is completed: nothing is buffered, in flight or blocked.
+    /// Whether every record that it was given is completed: nothing is buffered, in flight or
+    /// blocked.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         match self {
@@ -227,7 +230,8 @@ impl Identity {
         }
     }
 
-    /// States what the application has handed over: runs of new records, and records that it sends again.
+    /// States what the application has handed over: runs of new records, and records that it sends
+    /// again.
     fn trace_handed_over(self, cx: &mut ProducerCx<'_>, records: &[NewRecord]) {
         let follows = |one: &NewRecord, next: &NewRecord| {
             let consecutive = next.sequence == one.sequence.wrapping_add(self.stride);

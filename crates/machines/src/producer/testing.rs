@@ -1,7 +1,8 @@
 //! A bench for one producer: it answers by hand, and says what the producer did in short lines.
 //!
-//! `c0 produce p0[1-2]` is a produce request on connection 0 with records 1 and 2 for partition 0; idempotent, with producer
-//! epoch and base sequence, `p0[1-2]@0:1`. Its timer goes off by itself as time passes.
+//! `c0 produce p0[1-2]` is a produce request on connection 0 with records 1 and 2 for partition 0;
+//! idempotent, with producer epoch and base sequence, `p0[1-2]@0:1`. Its timer goes off by itself
+//! as time passes.
 
 use super::{
     NewRecord, Producer, ProducerCall, ProducerInput, ProducerReport, ProducerSetup, ProducerTimer,
@@ -154,7 +155,8 @@ impl Bench {
         (bench, done)
     }
 
-    /// A Java producer that has sent record 0 to partition 0 at broker 1, on connection 0, and got its answer.
+    /// A Java producer that has sent record 0 to partition 0 at broker 1, on connection 0, and got
+    /// its answer.
     pub fn java(config: JavaProducerConfig) -> Bench {
         let idempotent = config.idempotence;
         let (mut bench, _) = Bench::boot(ProducerConfig::Java(config));
@@ -240,7 +242,8 @@ impl Bench {
         self.input(Input::Connected(ConnectionId(connection)))
     }
 
-    /// Answers the oldest request, a produce request: success at offset 100 + first record, or an error.
+    /// Answers the oldest request, a produce request: success at offset 100 + first record, or an
+    /// error.
     pub fn answer(&mut self, error: ErrorCode) -> Vec<String> {
         self.answer_naming(error, None)
     }

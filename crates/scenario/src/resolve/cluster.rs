@@ -33,8 +33,7 @@ pub(super) fn cluster(
     };
     let fields = Fields::of(node, "a cluster", FIELDS, report)?;
     let brokers = fields.required("brokers", report);
-    let brokers: Option<u16> =
-        brokers.and_then(|node| integer(node, "brokers", 1..=1_000, report));
+    let brokers: Option<u16> = brokers.and_then(|node| integer(node, "brokers", 1..=1_000, report));
     let mode = fields.or("mode", Mode::KRaft { controllers: 3, combined: false }, report, mode);
     let service = fields.or("service", DEFAULT_SERVICE, report, service);
     let start_up = fields.or("start_up", DEFAULT_START_UP, report, |node, report| {
@@ -97,9 +96,8 @@ fn mode(node: &Node, report: &mut Report) -> Option<Mode> {
         return None;
     }
     let fields = variant.fields(&["controllers", "combined"], report)?;
-    let controllers = fields.or("controllers", 3, report, |node, report| {
-        integer(node, "controllers", 1..=9, report)
-    });
+    let controllers = fields
+        .or("controllers", 3, report, |node, report| integer(node, "controllers", 1..=9, report));
     let combined = fields.or("combined", false, report, boolean);
     let controllers: u16 = controllers?;
     if controllers.is_multiple_of(2) {

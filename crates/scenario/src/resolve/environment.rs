@@ -24,9 +24,8 @@ pub(super) fn network(node: Option<&Node>, report: &mut Report) -> Option<Networ
     let fields = Fields::of(node, "a network", NETWORK, report)?;
     let latency =
         fields.or("latency", DEFAULT_LATENCY, report, |n, report| drawn(n, "a latency", report));
-    let client_latency = fields.or("client_latency", latency?, report, |node, report| {
-        drawn(node, "a latency", report)
-    });
+    let client_latency = fields
+        .or("client_latency", latency?, report, |node, report| drawn(node, "a latency", report));
     let bandwidth = fields.or("bandwidth", DEFAULT_BANDWIDTH, report, bytes_per_second);
     let loss = fields.or("loss", 0, report, loss);
     let timeout = DEFAULT_RETRANSMISSION_TIMEOUT;
@@ -98,7 +97,8 @@ fn parse_bandwidth(text: &str) -> Option<u64> {
     (bytes > 0).then_some(bytes)
 }
 
-/// Round trips within a data centre have a median of 0.25 to 0.5 ms and a 99th percentile of about 1.5 ms.
+/// Round trips within a data centre have a median of 0.25 to 0.5 ms and a 99th percentile of
+/// about 1.5 ms.
 const DEFAULT_LATENCY: Span =
     Span::LogNormal { median: SimDuration::from_micros(180), p99: SimDuration::from_micros(750) };
 
@@ -113,7 +113,8 @@ const DEFAULT_FLUSH: Span =
     Span::LogNormal { median: SimDuration::from_micros(500), p99: SimDuration::from_millis(2) };
 
 /// Linux writes dirty pages back when they are 5 to 30 seconds old.
-const DEFAULT_WRITE_BACK: Span = Span::Uniform(SimDuration::from_secs(5), SimDuration::from_secs(30));
+const DEFAULT_WRITE_BACK: Span =
+    Span::Uniform(SimDuration::from_secs(5), SimDuration::from_secs(30));
 
 #[cfg(test)]
 mod tests {

@@ -9,8 +9,8 @@ use crate::expect::{
 use crate::syntax::{Node, Value};
 use acklab_verdict::Cause;
 
-/// What is expected of a variant in every seed: what the base expects, except of the numbers that the variant speaks of
-/// itself.
+/// What is expected of a variant in every seed: what the base expects, except of the numbers that
+/// the variant speaks of itself.
 pub(crate) fn expectations(
     base: Option<&Node>,
     variant: Option<&Node>,
@@ -139,8 +139,8 @@ fn cause(node: &Node, report: &mut Report) -> Option<String> {
     let name = text(node, "the name of a cause", report)?;
     let names = || Cause::ALL.iter().map(|cause| cause.name());
     if !names().any(|known| known == name) {
-        let finding = Finding::new(format!("there is no cause `{name}`"))
-            .did_you_mean(name, names());
+        let finding =
+            Finding::new(format!("there is no cause `{name}`")).did_you_mean(name, names());
         report.error(node.span, finding);
         return None;
     }

@@ -7,28 +7,44 @@ use crate::diagnostic::{Finding, Report};
 use crate::model::{
     Direction, DroppedResponse, Fault, FaultPhase, FaultSpec, Span, Target, Trigger, When,
 };
-use crate::syntax::{Call, Node, Value, Word};
+use crate::syntax::{Call, Node, Value};
 use acklab_vocab::time::SimDuration;
 
-pub(crate) const FAULT: &[&str] = &[
-    "name", "at", "every", "first", "until", "after", "delay", "fault", "for", "permanent",
-];
+pub(crate) const FAULT: &[&str] =
+    &["name", "at", "every", "first", "until", "after", "delay", "fault", "for", "permanent"];
 
 const KINDS: &[&str] = &[
-    "Kill", "PowerLoss", "Pause", "Restart", "ControlledShutdown", "PreferredElection", "Isolate",
-    "Partition", "OneWay", "LinkDelay", "LinkLoss", "DropResponses", "SlowDisk", "OneOf",
+    "Kill",
+    "PowerLoss",
+    "Pause",
+    "Restart",
+    "ControlledShutdown",
+    "PreferredElection",
+    "Isolate",
+    "Partition",
+    "OneWay",
+    "LinkDelay",
+    "LinkLoss",
+    "DropResponses",
+    "SlowDisk",
+    "OneOf",
 ];
 
 const TRIGGERS: &[&str] = &[
-    "Appended", "Replicated", "Answered", "Acked", "HighWatermarkReached", "LeaderChanged",
-    "IsrShrunkTo", "IsrGrownTo", "Fenced", "Began", "Ended",
+    "Appended",
+    "Replicated",
+    "Answered",
+    "Acked",
+    "HighWatermarkReached",
+    "LeaderChanged",
+    "IsrShrunkTo",
+    "IsrGrownTo",
+    "Fenced",
+    "Began",
+    "Ended",
 ];
 
-pub(super) fn faults(
-    items: &[Node],
-    names: &Names,
-    report: &mut Report,
-) -> Option<Vec<FaultSpec>> {
+pub(super) fn faults(items: &[Node], names: &Names, report: &mut Report) -> Option<Vec<FaultSpec>> {
     let labels = Labels { labels: items.iter().map(label).collect() };
     let faults: Vec<Option<FaultSpec>> =
         items.iter().map(|node| fault_spec(node, names, &labels, report)).collect();
@@ -70,12 +86,12 @@ fn fault_spec(
     let fault = fault_node.and_then(|node| fault(node, names, report));
     let when = when(&fields, names, labels, report);
     let permanent = fields.or("permanent", false, report, boolean);
-    let lasting = fields.or("for", None, report, |node, report| {
-        drawn(node, "how long it lasts", report).map(Some)
-    });
+    let lasting = fields
+        .or("for", None, report, |node, report| drawn(node, "how long it lasts", report).map(Some));
     let (fault, permanent, mut lasting) = (fault?, permanent?, lasting?);
     if let (Some(node), true) = (fields.get("for"), permanent) {
-        let finding = Finding::new("a permanent fault does not end: leave out `for` or `permanent`");
+        let finding =
+            Finding::new("a permanent fault does not end: leave out `for` or `permanent`");
         report.error(node.span, finding);
         return None;
     }
@@ -93,20 +109,24 @@ fn fault_spec(
 }
 
 fn is_restart(node: &Node) -> bool {
-    matches!(&node.value, Value::Call(Call { name: Some(Word { text, .. }), .. }) if text == "Restart")
+    let Value::Call(Call { name: Some(name), .. }) = &node.value else {
+        return false;
+    };
+    name.text == "Restart"
 }
 
-fn when(
-    fields: &Fields<'_>,
-    names: &Names,
-    labels: &Labels,
-    report: &mut Report,
-) -> Option<When> {
+fn when(fields: &Fields<'_>, names: &Names, labels: &Labels, report: &mut Report) -> Option<When> {
     let given: Vec<&'static str> =
         ["at", "every", "after"].into_iter().filter(|name| fields.get(name).is_some()).collect();
     let [kind] = given.as_slice() else {
-        let finding = Finding::new("a fault strikes `at` a time, `every` so often, or `after` a fact")
-            .help("at: \"2s\"   every: \"5s\"   after: Acked(\"shop#4711\")");
+        let message = match given.as_slice() {
+            [] => "when does this fault strike?".to_owned(),
+            several => {
+                format!("a fault has one of these, not `{}` together", several.join("` and `"))
+            }
+        };
+        let finding = Finding::new(message)
+            .help("write one of at: \"2s\", every: \"5s\" or after: Acked(\"shop#4711\")");
         report.error(crate::decode::first_byte(fields.span), finding);
         return None;
     };
@@ -177,7 +197,7 @@ fn trigger(node: &Node, names: &Names, labels: &Labels, report: &mut Report) -> 
             let fields = variant.fields(&["topic", "partition", "offset"], report)?;
             let partition = partition(&fields, names, report);
             let offset = fields.required("offset", report)?;
-            let offset = integer(offset, "an offset", 1..=u64::MAX, report)?;
+            let offset = integer(offset, "an offset", 0..=u64::MAX, report)?;
             Some(Trigger::HighWatermarkReached(partition?, offset))
         }
         "LeaderChanged" => {
@@ -292,11 +312,7 @@ fn fault(node: &Node, names: &Names, report: &mut Report) -> Option<Fault> {
     }
 }
 
-fn preferred_election(
-    variant: &Variant<'_>,
-    names: &Names,
-    report: &mut Report,
-) -> Option<Fault> {
+fn preferred_election(variant: &Variant<'_>, names: &Names, report: &mut Report) -> Option<Fault> {
     let fields = variant.fields(&["topic", "partition"], report)?;
     if fields.get("topic").is_none() && fields.get("partition").is_none() {
         return Some(Fault::PreferredElection(None));

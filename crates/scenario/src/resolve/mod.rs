@@ -1,5 +1,5 @@
-//! From the tree to the [`Scenario`](crate::model::Scenario): names become ids, properties typed configurations, and
-//! whatever cannot run is refused.
+//! From the tree to the [`Scenario`](crate::model::Scenario): names become ids, properties typed
+//! configurations, and whatever cannot run is refused.
 
 mod cluster;
 mod environment;
@@ -67,8 +67,7 @@ pub(crate) fn scenario(
     let source = fields.or("source", "", report, |node, report| text(node, "a sentence", report));
     let kafka = kafka(&fields, report);
     let duration_field = fields.required("duration", report);
-    let duration_field =
-        duration_field.and_then(|node| duration(node, "the duration", report));
+    let duration_field = duration_field.and_then(|node| duration(node, "the duration", report));
     let settle = fields.or("settle", DEFAULT_SETTLE, report, |node, report| {
         duration(node, "the time to settle", report)
     });

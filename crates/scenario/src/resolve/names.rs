@@ -79,19 +79,20 @@ impl Names {
         let name = text(topic, "the name of a topic", report)?;
         let names = || self.topics.iter().map(|(name, _)| name.as_str());
         let Some(index) = names().position(|known| known == name) else {
-            let finding = Finding::new(format!("there is no topic `{name}`"))
-                .did_you_mean(name, names());
+            let finding =
+                Finding::new(format!("there is no topic `{name}`")).did_you_mean(name, names());
             report.error(topic.span, finding);
             return None;
         };
         let partitions = self.topics[index].1;
         let number: u64 = integer(partition, "a partition", 0..=u64::MAX, report)?;
         let Some(number) = u16::try_from(number).ok().filter(|&number| number < partitions) else {
-            let finding = Finding::new(format!("topic `{name}` has no partition {number}"))
-                .help(match partitions {
+            let finding = Finding::new(format!("topic `{name}` has no partition {number}")).help(
+                match partitions {
                     1 => "its only partition is 0".to_owned(),
                     _ => format!("its partitions are 0 to {}", partitions - 1),
-                });
+                },
+            );
             report.error(partition.span, finding);
             return None;
         };
@@ -117,8 +118,8 @@ impl Names {
         let names = || self.producers.iter().map(|(name, ..)| name.as_str());
         let found = names().position(|known| known == name);
         if found.is_none() {
-            let finding = Finding::new(format!("there is no producer `{name}`"))
-                .did_you_mean(name, names());
+            let finding =
+                Finding::new(format!("there is no producer `{name}`")).did_you_mean(name, names());
             report.error(node.span, finding);
         }
         found.and_then(|index| u16::try_from(index).ok()).map(ProducerIndex)

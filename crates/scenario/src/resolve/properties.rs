@@ -1,7 +1,7 @@
 //! Maps of Kafka's properties: their texts, and what is said about them.
 
 use crate::decode::map;
-use crate::diagnostic::{Finding, Report, Span};
+use crate::diagnostic::{Finding, Report, Span, alternatives};
 use crate::syntax::{Node, Value, Word};
 use acklab_vocab::properties::{PropertyError, Scope, lookup, valid_for};
 use acklab_vocab::version::KafkaVersion;
@@ -57,7 +57,8 @@ impl Properties {
         }
     }
 
-    /// What `build` makes of the properties. Each one that it refuses is reported and left out, so that all are found.
+    /// What `build` makes of the properties. Each one that it refuses is reported and left out,
+    /// so that all are found.
     pub(crate) fn build<T>(
         &self,
         report: &mut Report,
@@ -104,8 +105,11 @@ impl Properties {
                 let candidates =
                     valid_for(self.version, self.scope).map(|definition| definition.name);
                 finding = finding.did_you_mean(name, candidates);
-                if let [only] = elsewhere.as_slice() {
-                    finding = finding.help(format!("it is a property of a {only}"));
+                if !elsewhere.is_empty() {
+                    let owners: Vec<String> =
+                        elsewhere.iter().map(|scope| format!("{scope}s")).collect();
+                    finding =
+                        finding.help(format!("it is a property of {}", alternatives(&owners)));
                 }
             }
             PropertyError::WrongKind { .. } | PropertyError::OutOfRange { .. } => {

@@ -8,8 +8,19 @@ use crate::syntax::Node;
 use acklab_vocab::ids::TopicPartition;
 
 const TARGETS: &[&str] = &[
-    "Broker", "Controller", "LeaderOf", "FollowerOf", "ActiveController", "Producer", "Reader",
-    "AnyBroker", "Any", "Brokers", "Controllers", "Clients", "Rest",
+    "Broker",
+    "Controller",
+    "LeaderOf",
+    "FollowerOf",
+    "ActiveController",
+    "Producer",
+    "Reader",
+    "AnyBroker",
+    "Any",
+    "Brokers",
+    "Controllers",
+    "Clients",
+    "Rest",
 ];
 
 /// Who can be meant.

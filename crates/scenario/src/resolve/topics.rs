@@ -9,7 +9,8 @@ use crate::syntax::{Node, Word};
 use acklab_vocab::ids::{BrokerId, BrokerList};
 use acklab_vocab::properties::{Scope, TopicProperties, topic_config, topic_defaults};
 
-pub(crate) const TOPIC: &[&str] = &["partitions", "replication_factor", "assignments", "properties"];
+pub(crate) const TOPIC: &[&str] =
+    &["partitions", "replication_factor", "assignments", "properties"];
 
 pub(super) fn topics(
     scenario: &Fields<'_>,

@@ -16,8 +16,20 @@ use acklab_vocab::version::KafkaVersion;
 use std::sync::Arc;
 
 pub(crate) const PRODUCER: &[&str] = &[
-    "name", "count", "topic", "rate", "burst", "size", "keys", "arrivals", "on_error", "from",
-    "until", "limit", "client", "properties",
+    "name",
+    "count",
+    "topic",
+    "rate",
+    "burst",
+    "size",
+    "keys",
+    "arrivals",
+    "on_error",
+    "from",
+    "until",
+    "limit",
+    "client",
+    "properties",
 ];
 
 pub(crate) const READER: &[&str] = &["name", "topics", "client", "properties"];
@@ -88,8 +100,7 @@ fn producer(
     let rate = fields.required("rate", report).and_then(|node| {
         scaled(node, "the rate, in records per second of each producer,", 3, RATES, report)
     });
-    let burst =
-        fields.or("burst", 1, report, |n, r| integer(n, "a burst", 1..=1_000_000, r));
+    let burst = fields.or("burst", 1, report, |n, r| integer(n, "a burst", 1..=1_000_000, r));
     let size = fields.or("size", DEFAULT_SIZE, report, |node, report| {
         integer(node, "the size of a record, in bytes,", 1..=LARGEST_RECORD, report)
     });
@@ -101,7 +112,8 @@ fn producer(
     let from = fields.or("from", SimDuration::ZERO, report, moment);
     let until = fields.or("until", end, report, moment);
     let limit = fields.or("limit", None, report, |node, report| {
-        integer(node, "the most records of each producer", 1..=u64::from(u32::MAX), report).map(Some)
+        integer(node, "the most records of each producer", 1..=u64::from(u32::MAX), report)
+            .map(Some)
     });
     let config = producer_config(&fields, base, report);
     let (topic, keys) = (topic?, keys?);
@@ -167,7 +179,9 @@ fn check_partition(
             report.error(place, Finding::new(message));
             None
         }
-        Keys::Partition(_) | Keys::None | Keys::Unique | Keys::PerBurst | Keys::Among(_) => Some(()),
+        Keys::Partition(_) | Keys::None | Keys::Unique | Keys::PerBurst | Keys::Among(_) => {
+            Some(())
+        }
     }
 }
 
@@ -279,7 +293,8 @@ fn producer_config(
                 ))
             })?;
             for (name, note) in notes {
-                // Of what turns idempotence off, Java warns of too many in flight only; acks=1 is every day's choice.
+                // Of what turns idempotence off, Java warns of too many in flight only; acks=1 is
+                // every day's choice.
                 if !["acks", "retries"].contains(&name) {
                     let start = first_byte(fields.span);
                     let place = properties.place(name).map_or(start, |(_, value)| value);
@@ -322,8 +337,7 @@ fn reader(
             return None;
         }
     };
-    let properties =
-        Properties::of(fields.get("properties"), Scope::Consumer, version, report)?;
+    let properties = Properties::of(fields.get("properties"), Scope::Consumer, version, report)?;
     let rules = base.client_rules(version);
     let config = properties.build(report, |pairs| consumer_config(version, rules, pairs))?;
     let topics: Vec<TopicId> = read.into_iter().collect::<Option<_>>()?;

@@ -24,7 +24,8 @@ struct Loss {
     dropped: Option<RemovalKind>,
     /// The success was reported after the successor had been elected.
     acked_after_election: bool,
-    /// Another replica still had the record when the successor took over.
+    /// Another replica, whose host's power had held, still had the record when the successor took
+    /// over.
     others_had_it: bool,
 }
 
@@ -88,7 +89,7 @@ pub fn loss_cause(
         successor: kind_of(tenure),
         dropped: dropped.map(|removal| removal.kind),
         acked_after_election: append.answered.min(acked_at) > tenure.elected_at,
-        others_had_it: others_had_it(partition, id, tenure.leader, took_over),
+        others_had_it: others_had_it(world, partition, id, tenure.leader, took_over),
     };
     (cause_of(loss), evidence)
 }
@@ -123,21 +124,27 @@ fn kind_of(tenure: &Tenure) -> Successor {
     }
 }
 
-/// Whether a replica other than the successor's had the batch when the successor took over: it
-/// holds it still, or dropped it later.
+/// Whether a replica other than the successor's had the batch when the successor took over, on a
+/// host whose power had held: it has it still, or dropped it later. Where every host lost power, no
+/// election could have been trusted.
 fn others_had_it(
+    world: &World,
     partition: &Partition,
     id: AppendId,
     successor: BrokerId,
     took_over: SimTime,
 ) -> bool {
+    let written = world.appends[id.index()].at;
+    let is_intact = |node| !world.lost_power_between(node, written, took_over);
     let dropped_later = partition.removals.iter().any(|removal| {
         removal.at >= took_over
             && removal.broker != successor
+            && is_intact(removal.node)
             && removal.batches.binary_search(&id).is_ok()
     });
     let others = partition.replicas.iter().filter(|replica| replica.broker != successor);
-    dropped_later || others.into_iter().any(|replica| replica.log.binary_search(&id).is_ok())
+    let mut intact = others.filter(|replica| is_intact(replica.node));
+    dropped_later || intact.any(|replica| replica.log.binary_search(&id).is_ok())
 }
 
 /// The decision.

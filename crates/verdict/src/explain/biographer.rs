@@ -104,6 +104,7 @@ impl Biographer {
                 if is_mine {
                     self.is_created = true;
                     self.say(stamped, "handed to the producer by the application".to_owned());
+                    self.state_active_faults(stamped);
                 }
             }
             TraceEvent::RecordsResent { records } if self.is_in(records) => {
@@ -340,8 +341,9 @@ impl Biographer {
                 format!("fault: {description}")
             }
             TraceEvent::FaultEnded { fault } => {
-                let known = self.faults.iter().find(|(number, _)| number == fault);
-                known.map_or_else(|| "a fault ends".to_owned(), |(_, what)| format!("over: {what}"))
+                let known = self.faults.iter().position(|(number, _)| number == fault);
+                let ended = known.map(|index| self.faults.remove(index));
+                ended.map_or_else(|| "a fault ends".to_owned(), |(_, what)| format!("over: {what}"))
             }
             TraceEvent::BrokerFenced { broker } => format!("fences broker {broker}"),
             TraceEvent::ProcessStarted { incarnation } if incarnation.0 > 0 => "starts".to_owned(),
@@ -380,6 +382,13 @@ impl Biographer {
     }
 
     // ---- helpers --------------------------------------------------------------------------------
+
+    /// The record is born into these.
+    fn state_active_faults(&mut self, stamped: &Stamped) {
+        for (_, description) in self.faults.clone() {
+            self.line(stamped.at, String::new(), format!("meanwhile: {description}"), None);
+        }
+    }
 
     /// The record has got its partition: says who leads it.
     fn enter(&mut self, stamped: &Stamped, partition: TopicPartition) {

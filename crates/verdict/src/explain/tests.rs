@@ -119,3 +119,23 @@ fn a_record_is_found_by_its_offset() {
     assert_eq!(locate(Some(0)), Some(record(4)));
     assert_eq!(locate(Some(9)), None);
 }
+
+#[test]
+fn a_record_is_told_which_faults_it_was_born_into() {
+    let world = acklab_vocab::ids::NodeId(u16::MAX);
+    let began = |fault, what: &str| TraceEvent::FaultBegan { fault, description: what.into() };
+    let mut trace = trace("3.9", Acks::Leader);
+    trace.fact(world, began(0, "slow disk")).fact(world, began(1, "cut"));
+    trace.fact(world, TraceEvent::FaultEnded { fault: 0 }).create(1);
+    trace.fact(world, TraceEvent::FaultEnded { fault: 1 });
+    let mut biographer = Biographer::new(record(0));
+    trace.play(&mut biographer);
+    let life = biographer.finish(&trace.judge());
+    let lines: Vec<_> = life.lines.iter().map(|line| (&line.place[..], &line.text[..])).collect();
+    let expected = [
+        ("shop", "handed to the producer by the application"),
+        ("", "meanwhile: cut"),
+        ("the world", "over: cut"),
+    ];
+    assert_eq!(lines, expected);
+}

@@ -78,6 +78,14 @@ impl World {
         }
     }
 
+    /// A host lost power.
+    pub(crate) fn on_power_lost(&mut self, stamped: &Stamped) {
+        if let Some(process) = self.processes.get_mut(stamped.node.0 as usize) {
+            process.power_losses.push(stamped.at);
+        }
+        self.on_ended(stamped, false);
+    }
+
     /// A process stood still, or runs again.
     pub(crate) fn on_paused(&mut self, stamped: &Stamped, paused: bool) {
         let Some(process) = self.processes.get_mut(stamped.node.0 as usize) else { return };

@@ -72,6 +72,8 @@ pub struct Process {
     pub paused_since: Option<SimTime>,
     /// When its lives ended, and whether in an orderly way.
     pub deaths: Vec<(SimTime, bool)>,
+    /// When its host lost power.
+    pub power_losses: Vec<SimTime>,
     /// When it was paused, from and until.
     pub pauses: Vec<(SimTime, SimTime)>,
 }
@@ -154,6 +156,13 @@ impl World {
     pub fn died_between(&self, node: NodeId, from: SimTime, until: SimTime) -> bool {
         let Some(process) = self.processes.get(node.0 as usize) else { return false };
         process.deaths.iter().any(|&(at, clean)| !clean && from <= at && at <= until)
+    }
+
+    /// Whether a broker's host lost power in `from..=until`.
+    #[must_use]
+    pub fn lost_power_between(&self, node: NodeId, from: SimTime, until: SimTime) -> bool {
+        let Some(process) = self.processes.get(node.0 as usize) else { return false };
+        process.power_losses.iter().any(|&at| from <= at && at <= until)
     }
 
     /// The log of the leader at rest; `None` where a partition has no leader, or one that is down.

@@ -1,5 +1,5 @@
-//! Properties of brokers and controllers: `KafkaConfig`, `ReplicationConfigs`, `KRaftConfigs`, `QuorumConfig`,
-//! `ServerLogConfigs`, `GroupCoordinatorConfig`.
+//! Properties of brokers and controllers: `KafkaConfig`, `ReplicationConfigs`, `KRaftConfigs`,
+//! `QuorumConfig`, `ServerLogConfigs`, `GroupCoordinatorConfig`.
 
 use super::Kind::{Boolean, Choice, List, Text};
 use super::Unit::{Bytes, Minutes, Percent, Seconds};
@@ -119,6 +119,8 @@ pub(super) static TABLE: &[PropertyDefinition] = &[
         "How often a broker tells the controller that it is alive."),
     row("broker.session.timeout.ms", int_ms(1), &[(v(2, 8, 0), "9000")],
         "Silence after which the controller fences a broker."),
+    row("metadata.max.idle.interval.ms", int_ms(0), &[(v(3, 3, 0), "500")],
+        "How often the active controller writes a no-op record; 0 for never (KIP-835)."),
     row("initial.broker.registration.timeout.ms", int_ms(1), &[(v(2, 8, 0), "60000")],
         "How long a starting broker tries to register before it gives up."),
     row("controller.quorum.election.timeout.ms", int_ms(1), &[(v(2, 8, 0), "1000")],
@@ -187,6 +189,7 @@ pub(super) static TABLE: &[PropertyDefinition] = &[
         "How long an idle transactional id is remembered; before 3.4 also a producer id."),
     row("producer.id.expiration.ms", int_ms(1), &[(v(3, 4, 0), "86400000")],
         "How long an idle producer id is remembered."),
-    row("security.inter.broker.protocol", Choice(&["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]),
+    row("security.inter.broker.protocol",
+        Choice(&["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]),
         &[(v(0, 9, 0), "PLAINTEXT")], "Protocol between brokers.").unmodelled(),
 ];

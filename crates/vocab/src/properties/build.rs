@@ -1,4 +1,5 @@
-//! The configuration of brokers and controllers, with the combinations that `KafkaConfig.validateValues` refuses.
+//! The configuration of brokers and controllers, with the combinations that
+//! `KafkaConfig.validateValues` refuses.
 
 use super::resolve::Resolved;
 use super::{PropertyError, Scope};
@@ -75,6 +76,8 @@ pub fn controller_config(
         leader_imbalance_check_interval: SimDuration::from_secs(interval),
         unclean_election_interval: resolved
             .millis_or("unclean.leader.election.interval.ms", 300_000),
+        metadata_max_idle_interval: Some(resolved.millis_or("metadata.max.idle.interval.ms", 0))
+            .filter(|interval| *interval > SimDuration::ZERO),
     })
 }
 

@@ -1,4 +1,5 @@
-//! Properties of the Java consumer: `ConsumerConfig`, `CommonClientConfigs`. The 0.8 consumer is another program.
+//! Properties of the Java consumer: `ConsumerConfig`, `CommonClientConfigs`. The 0.8 consumer is
+//! another program.
 
 use super::Kind::{Boolean, Choice, List, Text};
 use super::{Kind, MAX_INT, PropertyDefinition, Scope, count, int_bytes, int_ms, long_ms, v};
@@ -83,8 +84,10 @@ pub(super) static TABLE: &[PropertyDefinition] = &[
         "Asking for an unknown topic may create it.").unmodelled(),
     row("connections.max.idle.ms", long_ms(-1), &[(V0_9, "540000")],
         "Idle connections are closed.").unmodelled(),
-    row("bootstrap.servers", List, &[(V0_9, "")], "Whom to ask first; here every broker.").unmodelled(),
+    row("bootstrap.servers", List, &[(V0_9, "")],
+        "Whom to ask first; here every broker.").unmodelled(),
     row("key.deserializer", Text, &[(V0_9, "")], "Turns bytes into keys.").unmodelled(),
     row("value.deserializer", Text, &[(V0_9, "")], "Turns bytes into values.").unmodelled(),
-    row("security.protocol", Text, &[(V0_9, "PLAINTEXT")], "Protocol with the brokers.").unmodelled(),
+    row("security.protocol", Text, &[(V0_9, "PLAINTEXT")],
+        "Protocol with the brokers.").unmodelled(),
 ];

@@ -1,5 +1,5 @@
-//! The configuration of Java's producer and consumer, with what `ProducerConfig` and `KafkaProducer` adjust by
-//! themselves and what they refuse (KIP-679, KIP-91, KIP-601, KIP-580).
+//! The configuration of Java's producer and consumer, with what `ProducerConfig` and
+//! `KafkaProducer` adjust by themselves and what they refuse (KIP-679, KIP-91, KIP-601, KIP-580).
 
 use super::resolve::Resolved;
 use super::{PropertyError, Scope, v};

@@ -1,5 +1,5 @@
-//! librdkafka's producer: its own names, aliases, defaults and ranges (`CONFIGURATION.md` of 2.15), and what
-//! `rd_kafka_conf_finalize` adjusts or refuses.
+//! librdkafka's producer: its own names, aliases, defaults and ranges (`CONFIGURATION.md` of
+//! 2.15), and what `rd_kafka_conf_finalize` adjusts or refuses.
 //!
 //! Left out: its consumer, and the versions before 2.15.
 
@@ -29,7 +29,8 @@ const fn ms(min: i64, max: i64) -> Kind {
 #[rustfmt::skip]
 pub(super) static TABLE: &[PropertyDefinition] = &[
     row("acks", Choice(&["all", "-1", "0", "1"]), &[(ANY, "all")],
-        "What must have happened before a message counts as stored.").aliases(&["request.required.acks"]),
+        "What must have happened before a message counts as stored.")
+        .aliases(&["request.required.acks"]),
     row("enable.idempotence", Boolean, &[(ANY, "false")],
         "Brokers recognise a batch that is sent again (KIP-98)."),
     row("retries", count(0, MAX_INT), &[(ANY, "2147483647")],
@@ -47,7 +48,8 @@ pub(super) static TABLE: &[PropertyDefinition] = &[
     row("queue.buffering.max.kbytes", integer(Kibibytes, 1, MAX_INT), &[(ANY, "1048576")],
         "Most memory of messages that wait to be sent."),
     row("message.timeout.ms", ms(0, MAX_INT), &[(ANY, "300000")],
-        "When a message's fate is reported at the latest; 0 never.").aliases(&["delivery.timeout.ms"]),
+        "When a message's fate is reported at the latest; 0 never.")
+        .aliases(&["delivery.timeout.ms"]),
     row("request.timeout.ms", ms(1, 900_000), &[(ANY, "30000")],
         "How long the broker waits for followers."),
     row("socket.timeout.ms", ms(10, 300_000), &[(ANY, "60000")],
@@ -77,7 +79,8 @@ pub(super) static TABLE: &[PropertyDefinition] = &[
     row("queuing.strategy", Choice(&["fifo", "lifo"]), &[(ANY, "fifo")],
         "Which message is sent first.").unmodelled(),
     row("queue.buffering.backpressure.threshold", count(1, 1_000_000), &[(ANY, "1")],
-        "Requests that may wait at a broker's thread before a batch goes on collecting.").unmodelled(),
+        "Requests that may wait at a broker's thread before a batch goes on collecting.")
+        .unmodelled(),
     row("enable.gapless.guarantee", Boolean, &[(ANY, "false")],
         "A gap in the sequence is fatal.").unmodelled(),
     row("transactional.id", Text, &[(ANY, "")], "Makes the producer transactional.").unmodelled(),
@@ -86,9 +89,11 @@ pub(super) static TABLE: &[PropertyDefinition] = &[
     row("client.id", Text, &[(ANY, "rdkafka")], "A name for the brokers' logs.").unmodelled(),
     row("bootstrap.servers", Text, &[(ANY, "")],
         "Whom to ask first; here every broker.").aliases(&["metadata.broker.list"]).unmodelled(),
-    row("security.protocol", Text, &[(ANY, "plaintext")], "Protocol with the brokers.").unmodelled(),
+    row("security.protocol", Text, &[(ANY, "plaintext")],
+        "Protocol with the brokers.").unmodelled(),
     row("socket.keepalive.enable", Boolean, &[(ANY, "false")], "TCP keep-alive.").unmodelled(),
-    row("statistics.interval.ms", ms(0, 86_400_000), &[(ANY, "0")], "How often statistics are reported.").unmodelled(),
+    row("statistics.interval.ms", ms(0, 86_400_000), &[(ANY, "0")],
+        "How often statistics are reported.").unmodelled(),
 ];
 
 /// A librdkafka producer's configuration, as it comes out after the library's own adjustments.

@@ -1,12 +1,15 @@
-//! Kafka's properties: names, defaults by version, ranges and units, and the typed configurations made of them.
+//! Kafka's properties: names, defaults by version, ranges and units, and the typed configurations
+//! made of them.
 //!
-//! Mirrors the `ConfigDef` of `KafkaConfig`, `LogConfig`, `ProducerConfig` and `ConsumerConfig`, and librdkafka's
-//! `rd_kafka_properties`. A property is looked up by name and [`Scope`]; one that the named version does not have is an
-//! error, as is a value out of range or a combination that the real process refuses to start with.
+//! Mirrors the `ConfigDef` of `KafkaConfig`, `LogConfig`, `ProducerConfig` and `ConsumerConfig`,
+//! and librdkafka's `rd_kafka_properties`. A property is looked up by name and [`Scope`]; one
+//! that the named version does not have is an error, as is a value out of range or a combination
+//! that the real process refuses to start with.
 //!
-//! Left out: security, quotas, metrics, log cleaning and tiered storage, which never decide what becomes of a record
-//! here. A few such properties that configurations often carry are in the table as not modelled, so that a
-//! configuration can be pasted and the caller can say that they change nothing.
+//! Left out: security, quotas, metrics, log cleaning and tiered storage, which never decide what
+//! becomes of a record here. A few such properties that configurations often carry are in the
+//! table as not modelled, so that a configuration can be pasted and the caller can say that they
+//! change nothing.
 
 mod broker;
 mod build;
@@ -140,12 +143,13 @@ pub struct PropertyDefinition {
     pub scope: Scope,
     /// What its value looks like.
     pub kind: Kind,
-    /// Its defaults, oldest first, each with the first version that has it; the first one's version is the property's
-    /// first. An empty text stands for `null`.
+    /// Its defaults, oldest first, each with the first version that has it; the first one's
+    /// version is the property's first. An empty text stands for `null`.
     pub defaults: &'static [(KafkaVersion, &'static str)],
     /// First version without it.
     pub until: Option<KafkaVersion>,
-    /// It has an effect here. A property without one is accepted all the same, see [`PropertyDefinition::notes`].
+    /// It has an effect here. A property without one is accepted all the same, see
+    /// [`PropertyDefinition::notes`].
     pub modelled: bool,
     /// Kafka does not document it.
     pub internal: bool,
@@ -206,7 +210,8 @@ impl PropertyDefinition {
         version >= self.since() && self.until.is_none_or(|until| version < until)
     }
 
-    /// Its default in `version`, an empty text for `null`; `None` where the version does not have it.
+    /// Its default in `version`, an empty text for `null`; `None` where the version does not have
+    /// it.
     #[must_use]
     pub fn default_for(&self, version: KafkaVersion) -> Option<&'static str> {
         if !self.exists_in(version) {
@@ -239,9 +244,9 @@ pub const fn table(scope: Scope) -> &'static [PropertyDefinition] {
 /// The property of that name, or with that alias, in any version.
 #[must_use]
 pub fn lookup(name: &str, scope: Scope) -> Option<&'static PropertyDefinition> {
-    table(scope).iter().find(|definition| {
-        definition.name == name || definition.aliases.iter().any(|&alias| alias == name)
-    })
+    table(scope)
+        .iter()
+        .find(|definition| definition.name == name || definition.aliases.contains(&name))
 }
 
 /// Every property that `version` has in that scope.

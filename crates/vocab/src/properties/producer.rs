@@ -19,10 +19,13 @@ const fn row(
 #[rustfmt::skip]
 pub(super) static TABLE: &[PropertyDefinition] = &[
     row("acks", Choice(&["all", "-1", "0", "1"]), &[(ANY, "1"), (v(3, 0, 0), "all")],
-        "What must have happened before a record counts as stored: nothing, the leader's copy, the whole ISR's."),
+        "What an ack waits for: nothing, the leader's append, the append of the whole ISR."),
     // The 3.0.0 and 3.1.0 clients declare `true` but leave it off unless it is set (KAFKA-13598).
     row("enable.idempotence", Boolean,
-        &[(v(0, 11, 0), "false"), (v(3, 0, 1), "true"), (v(3, 1, 0), "false"), (v(3, 1, 1), "true")],
+        &[
+            (v(0, 11, 0), "false"), (v(3, 0, 1), "true"), (v(3, 1, 0), "false"),
+            (v(3, 1, 1), "true"),
+        ],
         "Brokers recognise a batch that is sent again (KIP-98)."),
     row("retries", count(0, MAX_INT), &[(ANY, "0"), (v(2, 1, 0), "2147483647")],
         "How often a batch is sent again after a retriable error."),
@@ -39,9 +42,10 @@ pub(super) static TABLE: &[PropertyDefinition] = &[
     row("max.request.size", int_bytes(0), &[(ANY, "1048576")],
         "Largest request, and largest record."),
     row("request.timeout.ms", int_ms(0), &[(v(0, 9, 0), "30000")],
-        "How long to wait for an answer before the connection is dropped; also how long the broker waits for followers."),
+        "How long to wait for an answer, and how long the broker may wait for followers."),
     row("timeout.ms", int_ms(0), &[(ANY, "30000")],
-        "How long the broker waits for followers; request.timeout.ms since 0.9.").until(v(1, 0, 0)).unmodelled(),
+        "How long the broker waits for followers; request.timeout.ms since 0.9.")
+        .until(v(1, 0, 0)).unmodelled(),
     row("delivery.timeout.ms", int_ms(0), &[(v(2, 1, 0), "120000")],
         "When a record's fate is reported at the latest, from the creation of its batch (KIP-91)."),
     row("retry.backoff.ms", long_ms(0), &[(ANY, "100")],
@@ -66,8 +70,11 @@ pub(super) static TABLE: &[PropertyDefinition] = &[
     row("metadata.recovery.rebootstrap.trigger.ms", int_ms(0), &[(v(4, 0, 0), "300000")],
         "When to do it.").unmodelled(),
     row("partitioner.class", Text,
-        &[(ANY, "org.apache.kafka.clients.producer.internals.DefaultPartitioner"), (v(3, 3, 0), "")],
-        "Chooses partitions: DefaultPartitioner, RoundRobinPartitioner or UniformStickyPartitioner."),
+        &[
+            (ANY, "org.apache.kafka.clients.producer.internals.DefaultPartitioner"),
+            (v(3, 3, 0), ""),
+        ],
+        "The partitioner: DefaultPartitioner, RoundRobinPartitioner, UniformStickyPartitioner."),
     row("partitioner.adaptive.partitioning.enable", Boolean, &[(v(3, 3, 0), "true")],
         "Favours partitions with short queues (KIP-794)."),
     row("partitioner.availability.timeout.ms", long_ms(0), &[(v(3, 3, 0), "0")],
@@ -81,7 +88,8 @@ pub(super) static TABLE: &[PropertyDefinition] = &[
     row("client.id", Text, &[(ANY, "")], "A name for the brokers' logs.").unmodelled(),
     row("client.dns.lookup", Text, &[(v(2, 0, 0), "default"), (v(2, 6, 0), "use_all_dns_ips")],
         "How names are looked up.").unmodelled(),
-    row("bootstrap.servers", List, &[(ANY, "")], "Whom to ask first; here every broker.").unmodelled(),
+    row("bootstrap.servers", List, &[(ANY, "")],
+        "Whom to ask first; here every broker.").unmodelled(),
     row("key.serializer", Text, &[(ANY, "")], "Turns keys into bytes.").unmodelled(),
     row("value.serializer", Text, &[(ANY, "")], "Turns values into bytes.").unmodelled(),
     row("interceptor.classes", List, &[(v(0, 10, 0), "")],

@@ -4,7 +4,8 @@ use super::{Kind, PropertyDefinition, PropertyError, Scope, lookup};
 use crate::time::SimDuration;
 use crate::version::KafkaVersion;
 
-/// Properties of one scope and version, each one known and in range; what is not set has its default.
+/// Properties of one scope and version, each one known and in range; what is not set has its
+/// default.
 pub(super) struct Resolved<'a> {
     version: KafkaVersion,
     scope: Scope,
@@ -42,7 +43,8 @@ impl<'a> Resolved<'a> {
         self.given.iter().any(|(definition, _)| definition.name == name)
     }
 
-    /// The text of a property: as set, or the version's default; `None` where that is `null` or the version lacks it.
+    /// The text of a property: as set, or the version's default; `None` where that is `null` or
+    /// the version lacks it.
     pub(super) fn text(&self, name: &str) -> Option<&'a str> {
         if let Some((_, text)) = self.given.iter().find(|(definition, _)| definition.name == name) {
             return Some(text).filter(|text| !text.is_empty()).copied();
@@ -90,7 +92,7 @@ impl<'a> Resolved<'a> {
 
     /// A property in milliseconds with decimals.
     pub(super) fn decimal_millis(&self, name: &str) -> SimDuration {
-        let nanos = self.text(name).and_then(|text| decimal_millionths(text)).unwrap_or(0);
+        let nanos = self.text(name).and_then(decimal_millionths).unwrap_or(0);
         SimDuration::from_nanos(unsigned(nanos))
     }
 
@@ -150,7 +152,8 @@ fn check(definition: &'static PropertyDefinition, value: &str) -> Result<(), Pro
     }
 }
 
-/// A decimal number in millionths, without floating point: `0.5` is 500,000. `None` for what is not a number.
+/// A decimal number in millionths, without floating point: `0.5` is 500,000. `None` for what is
+/// not a number.
 fn decimal_millionths(text: &str) -> Option<i64> {
     let (sign, digits) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
@@ -162,7 +165,8 @@ fn decimal_millionths(text: &str) -> Option<i64> {
     Some(sign * whole.parse::<i64>().ok()?.checked_mul(1_000_000)?.checked_add(fraction)?)
 }
 
-/// What is negative counts as zero: tables keep negative values out where they have no meaning of their own.
+/// What is negative counts as zero: tables keep negative values out where they have no meaning of
+/// their own.
 fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }

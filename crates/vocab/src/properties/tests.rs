@@ -16,7 +16,8 @@ fn java(at: &str, set: &[(&str, &str)]) -> Result<JavaProducerConfig, PropertyEr
     java_producer_config(version(at), ProtocolRules::of(version(at)), &pairs(set))
 }
 
-/// Rows of kafka-semantics.md, section 8: the default of each version, `-` where there is no such property.
+/// Rows of kafka-semantics.md, section 8: the default of each version, `-` where there is no such
+/// property.
 #[test]
 fn defaults_follow_the_versions() {
     let versions = ["0.8.2", "0.9.0", "0.10.1", "0.11.0", "2.0", "2.8", "3.3", "3.9", "4.0", "4.2"];

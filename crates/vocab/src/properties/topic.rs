@@ -1,4 +1,5 @@
-//! Properties of topics, and what they inherit from the brokers: `LogConfig`, `TopicConfig`, `ServerTopicConfigSynonyms`.
+//! Properties of topics, and what they inherit from the brokers: `LogConfig`, `TopicConfig`,
+//! `ServerTopicConfigSynonyms`.
 
 use super::Kind::{Boolean, List, Text};
 use super::resolve::Resolved;

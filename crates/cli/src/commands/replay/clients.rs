@@ -17,7 +17,7 @@ pub fn producers(page: &Page<'_>) -> String {
         ("producer id", Align::Left),
         ("blocked", Align::Right),
         ("buffer free", Align::Right),
-        ("connections (requests in flight)", Align::Left),
+        ("connected to (in flight)", Align::Left),
     ]);
     for (process, producer) in views(page, producer_of) {
         let blocked = match producer.blocked_since {
@@ -91,11 +91,14 @@ pub fn readers(page: &Page<'_>) -> String {
     rows.render(page.width)
 }
 
+/// The brokers that a client has a connection to, or is about to have.
 fn connections(connections: &[(BrokerId, ConnectionState, usize)]) -> String {
-    let one = |(broker, state, in_flight): &(BrokerId, ConnectionState, usize)| {
-        format!("{broker} {} ({in_flight})", words(state))
+    let one = |(broker, state, in_flight): &(BrokerId, ConnectionState, usize)| match state {
+        ConnectionState::Disconnected => None,
+        ConnectionState::Connecting { .. } => Some(format!("{broker} connecting")),
+        ConnectionState::Ready { .. } => Some(format!("{broker} ({in_flight})")),
     };
-    let all: Vec<String> = connections.iter().map(one).collect();
+    let all: Vec<String> = connections.iter().filter_map(one).collect();
     if all.is_empty() { "–".to_owned() } else { all.join(", ") }
 }
 

@@ -35,7 +35,8 @@ pub fn controllers(page: &Page<'_>) -> String {
             grouped(controller.high_watermark.0),
         ]);
     }
-    for process in without_machines(page, "controller") {
+    let down = page.view.processes.iter().filter(|it| it.machines.is_empty());
+    for process in down.filter(|it| it.name.starts_with("controller ")) {
         rows.add([process.name.clone(), page.process_state(process.state)]);
     }
     rows.render(page.width)
@@ -54,28 +55,27 @@ pub fn brokers(page: &Page<'_>) -> String {
         ("to the active controller", Align::Left),
     ]);
     let active = active_controller(page);
-    for (process, broker) in views(page, broker_of) {
+    for (id, process) in broker_processes(page) {
+        let state = page.process_state(process.state);
+        let Some(broker) = process.machines.iter().find_map(broker_of) else {
+            let mut row = vec![process.name.clone(), state];
+            row.extend(["–"; 5].map(str::to_owned));
+            row.push(registration(page, active, id));
+            rows.add(row);
+            continue;
+        };
         let leads = broker.partitions.iter().filter(|it| matches!(it.role, RoleView::Leader { .. }));
         let fenced = if broker.fenced { ", fenced" } else { "" };
         rows.add([
             process.name.clone(),
-            page.process_state(process.state),
+            state,
             format!("{}{fenced}", words(&broker.state)),
             or_dash(broker.broker_epoch),
             or_dash(broker.controller),
             grouped(broker.metadata_offset.0),
             grouped(leads.count() as u64),
-            registration(page, active, broker.id),
+            registration(page, active, id),
         ]);
-    }
-    for process in without_machines(page, "broker") {
-        let mut row = vec![process.name.clone(), page.process_state(process.state)];
-        let id = process.name.rsplit(' ').next().and_then(|id| id.parse().ok());
-        if let Some(id) = id {
-            row.extend(["–"; 5].map(str::to_owned));
-            row.push(registration(page, active, BrokerId(id)));
-        }
-        rows.add(row);
     }
     rows.render(page.width)
 }
@@ -113,7 +113,7 @@ pub fn partitions(page: &Page<'_>) -> String {
         text.push_str(&heading(page, &page.partition_name(id), state));
         let first = replicas.partition_point(|(_, _, view)| view.partition < id);
         let end = replicas.partition_point(|(_, _, view)| view.partition <= id);
-        text.push_str(&replica_rows(page, &replicas[first..end]));
+        text.push_str(&replica_rows(page, state, &replicas[first..end]));
     }
     text
 }
@@ -136,7 +136,11 @@ fn heading(page: &Page<'_>, name: &str, state: Option<&PartitionState>) -> Strin
     lines.iter().map(|line| format!("  {line}\n")).collect()
 }
 
-fn replica_rows(page: &Page<'_>, replicas: &[(&ProcessView, BrokerId, &PartitionView)]) -> String {
+fn replica_rows(
+    page: &Page<'_>,
+    state: Option<&PartitionState>,
+    replicas: &[(&ProcessView, BrokerId, &PartitionView)],
+) -> String {
     let mut rows = Rows::with_header(&[
         ("replica", Align::Left),
         ("is", Align::Left),
@@ -180,6 +184,11 @@ fn replica_rows(page: &Page<'_>, replicas: &[(&ProcessView, BrokerId, &Partition
             grouped(view.log_end_offset.0),
             remark,
         ]);
+    }
+    for (id, process) in broker_processes(page).into_iter().filter(|(_, it)| it.machines.is_empty()) {
+        if state.is_some_and(|state| state.replicas.contains(&id)) {
+            rows.add([process.name.clone(), page.process_state(process.state)]);
+        }
     }
     rows.render(page.width)
 }
@@ -248,12 +257,12 @@ pub fn views<'a, V>(
     })
 }
 
-/// Processes of one kind that are not there.
-fn without_machines<'a>(
-    page: &Page<'a>,
-    kind: &'static str,
-) -> impl Iterator<Item = &'a ProcessView> {
-    let prefix = format!("{kind} ");
+/// The brokers' processes, by id.
+fn broker_processes<'a>(page: &Page<'a>) -> Vec<(BrokerId, &'a ProcessView)> {
+    let id = |process: &ProcessView| process.name.strip_prefix("broker ")?.parse().ok();
     let processes = page.view.processes.iter();
-    processes.filter(move |it| it.machines.is_empty() && it.name.starts_with(&prefix))
+    let mut brokers: Vec<_> =
+        processes.filter_map(|process| Some((BrokerId(id(process)?), process))).collect();
+    brokers.sort_by_key(|&(id, _)| id);
+    brokers
 }

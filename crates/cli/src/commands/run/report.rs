@@ -10,7 +10,6 @@ use acklab_verdict::names;
 use acklab_verdict::{Anomaly, AnomalyKind, CauseCount, Promise, RecordCounts, Verdict};
 use acklab_vocab::time::SimDuration;
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 /// The whole report.
 pub fn render(request: &Request, outcome: &Outcome, seed: u64, width: usize) -> String {
@@ -241,12 +240,10 @@ impl Page<'_> {
     fn leaderless(&mut self, verdict: &Verdict) {
         let worst = verdict.unavailability.iter().max_by_key(|of| of.leaderless_total);
         if let Some(worst) = worst.filter(|of| of.leaderless_total > SimDuration::ZERO) {
+            let name = verdict.partition_name(worst.partition);
             let total = micros(worst.leaderless_total.as_micros());
             let longest = micros(worst.write_gap_longest.as_micros());
-            let name = verdict.partition_name(worst.partition);
-            let text = format!(
-                "{name} was without a leader for {total}; its longest gap between writes was {longest}"
-            );
+            let text = format!("{name}: {total} without a working leader, {longest} without a write");
             self.line(&format!("{:LABEL$}{text}", "  downtime"));
         }
     }

@@ -33,6 +33,8 @@ enum Event {
     Kill(NodeId),
     Start(NodeId),
     Produce(u32),
+    /// A metadata fetch has waited long enough.
+    PollExpired(End, CorrelationId),
 }
 
 struct Node {
@@ -131,6 +133,14 @@ impl Cluster {
             Event::Kill(node) => self.kill(node),
             Event::Start(node) => self.start(node),
             Event::Produce(sequence) => self.produce(sequence),
+            Event::PollExpired(own, correlation) => {
+                let is_it =
+                    |poll: &(End, End, CorrelationId, u64)| (poll.0, poll.2) == (own, correlation);
+                if let Some(at) = self.parked.iter().position(is_it) {
+                    let (own, _, correlation, offset) = self.parked.remove(at);
+                    self.answer_metadata_fetch(own, correlation, offset);
+                }
+            }
         }
     }
 
@@ -318,8 +328,7 @@ impl Cluster {
                 }))
             }
             Request::BrokerHeartbeat(heartbeat) => {
-                let is_caught_up =
-                    heartbeat.current_metadata_offset.0 > heartbeat.broker_epoch.0;
+                let is_caught_up = heartbeat.current_metadata_offset.0 > heartbeat.broker_epoch.0;
                 if is_caught_up && !heartbeat.want_fence && self.fenced.remove(&id) {
                     self.commit(vec![MetadataRecord::BrokerRegistrationChange {
                         broker: id,
@@ -339,6 +348,7 @@ impl Cluster {
             }
             Request::QuorumFetch(fetch) => {
                 self.parked.push((own, broker, correlation, fetch.fetch_offset.0));
+                self.schedule(fetch.max_wait, Event::PollExpired(own, correlation));
                 self.answer_metadata_fetches();
                 None
             }
@@ -363,14 +373,8 @@ impl Cluster {
         };
         let PartitionState { partition, leader, leader_epoch, isr, partition_epoch, .. } =
             self.state.clone();
-        let answer = PartitionAlterResponse {
-            partition,
-            error,
-            leader,
-            leader_epoch,
-            isr,
-            partition_epoch,
-        };
+        let answer =
+            PartitionAlterResponse { partition, error, leader, leader_epoch, isr, partition_epoch };
         let error = ErrorCode::None;
         let partitions = vec![answer];
         Response::AlterPartition(AlterPartitionResponse { error, partitions, controller })
@@ -412,18 +416,22 @@ impl Cluster {
             .partition(|&(_, _, _, offset)| offset < end);
         self.parked = parked;
         for (own, _, correlation, offset) in due {
-            let response = Response::QuorumFetch(QuorumFetchResponse {
-                error: ErrorCode::None,
-                controller: KnownController {
-                    leader: Some(ControllerId(1)),
-                    epoch: ControllerEpoch(1),
-                },
-                high_watermark: MetadataOffset(end),
-                diverging: None,
-                entries: self.log[offset as usize..].to_vec(),
-            });
-            self.send(own, Frame::Response(correlation, Box::new(response)));
+            self.answer_metadata_fetch(own, correlation, offset);
         }
+    }
+
+    fn answer_metadata_fetch(&mut self, own: End, correlation: CorrelationId, offset: u64) {
+        let response = Response::QuorumFetch(QuorumFetchResponse {
+            error: ErrorCode::None,
+            controller: KnownController {
+                leader: Some(ControllerId(1)),
+                epoch: ControllerEpoch(1),
+            },
+            high_watermark: MetadataOffset(self.log.len() as u64),
+            diverging: None,
+            entries: self.log[offset as usize..].to_vec(),
+        });
+        self.send(own, Frame::Response(correlation, Box::new(response)));
     }
 
     /// The records in a broker's log, in order.
@@ -464,20 +472,5 @@ proptest! {
             prop_assert!(node.broker.as_ref().is_some_and(Broker::is_settled));
         }
         prop_assert!(cluster.handled < 60_000, "no spinning: {}", cluster.handled);
-    }
-}
-
-#[test]
-fn debug_run() {
-    let mut cluster = Cluster::new();
-    for sequence in 0..2_000_u32 {
-        cluster.schedule(ms(500 + u64::from(sequence) * 10), Event::Produce(sequence));
-    }
-    for stop in [400, 600, 1_000, 5_000, 10_000, 120_000] {
-        cluster.run_until(at_ms(stop));
-        println!("at {stop}: acked {} handled {} state {:?} fenced {:?}", cluster.acked.len(), cluster.handled, cluster.state, cluster.fenced);
-        for node in &cluster.nodes[1..] {
-            println!("   {:?}", node.broker.as_ref().map(|b| b.view(&node.disk)));
-        }
     }
 }

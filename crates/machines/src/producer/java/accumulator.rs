@@ -1,85 +1,36 @@
 //! Batches on their way out: `RecordAccumulator` and the accounting of `BufferPool`.
 //!
-//! Each partition has a deque of batches. The first is *ready* when it is full, has lingered long enough, another waits
-//! behind it, or memory is short; a retried one when its backoff is over, or its leader has changed (KIP-951). A broker is
-//! ready if any of its partitions is; then every one of its partitions that has a batch gives its first, lingering or not.
+//! Each partition has a deque of batches. The first is *ready* when it is full, has lingered long
+//! enough, another waits behind it, or memory is short; a retried one when its backoff is over, or
+//! its leader has changed (KIP-951). A broker is ready if any of its partitions is; then every one
+//! of its partitions that has a batch gives its first, lingering or not.
 //!
-//! Kafka walks over all partitions each time. Here each broker keeps its partitions with data in order, and by the time at
-//! which they become ready; only what changed is looked at. A batch's backoff is drawn once per attempt, not at each look.
+//! Kafka walks over all partitions each time. Here each broker keeps its partitions with data in
+//! order, and by the time at which they become ready; only what changed is looked at. A batch's
+//! backoff is drawn once per attempt, not at each look.
 //!
-//! Before KIP-91 (2.1) a batch expires `request.timeout.ms` after it could have been sent, and never in flight.
+//! Before KIP-91 (2.1) a batch expires `request.timeout.ms` after it could have been sent, and
+//! never in flight.
 //!
-//! Left out: the pool's free list (it saves allocation, not memory), compression, `partitioner.availability.timeout.ms`.
+//! Left out: the pool's free list (it saves allocation, not memory), compression,
+//! `partitioner.availability.timeout.ms`.
 
 use super::batch::{Batch, BatchId, Batches};
-use super::partitioner::{
-    StickyPartition, TopicCluster, TopicPartitioner, random, weighted_by_queue,
-};
+use super::partitioner::{StickyPartition, TopicPartitioner, random};
+use super::queues::{NodeQueues, PartitionQueue, Standing, TopicQueues};
 use super::transaction_manager::TransactionManager;
 use crate::client::backoff::ExponentialBackoff;
 use crate::client::metadata::Metadata;
 use crate::rng::NodeRng;
 use acklab_vocab::config::JavaProducerConfig;
-use acklab_vocab::ids::{BrokerId, LeaderEpoch, PartitionIndex, TopicId, TopicPartition};
+use acklab_vocab::ids::{BrokerId, TopicId, TopicPartition};
 use acklab_vocab::record::{BATCH_OVERHEAD_BYTES, Record};
 use acklab_vocab::rules::ProtocolRule;
-use acklab_vocab::time::{SimDuration, SimTime};
+use acklab_vocab::time::SimTime;
 use smallvec::SmallVec;
-use std::collections::{BTreeSet, VecDeque};
 
 /// Batches for one request, one per partition.
 pub(super) type DrainedBatches = SmallVec<[BatchId; 2]>;
-
-/// Where a partition stands among the brokers' lists.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Standing {
-    /// It has no batch.
-    #[default]
-    Empty,
-    /// It has a batch and no leader.
-    Leaderless,
-    /// It has a batch for this leader. It makes the broker ready at the instant; never while it is muted.
-    Queued(BrokerId, SimTime),
-}
-
-/// One partition.
-#[derive(Clone, Debug)]
-pub(super) struct PartitionQueue {
-    pub partition: TopicPartition,
-    pub leader: Option<BrokerId>,
-    pub leader_epoch: Option<LeaderEpoch>,
-    /// Head first.
-    pub deque: VecDeque<BatchId>,
-    /// Drained and not answered, oldest first; without those that have expired meanwhile.
-    pub in_flight: Vec<BatchId>,
-    pub muted: bool,
-    /// It has had a batch.
-    used: bool,
-    standing: Standing,
-}
-
-/// One topic.
-#[derive(Clone, Debug)]
-pub(super) struct TopicQueues {
-    topic: TopicId,
-    pub cluster: TopicCluster,
-    pub partitioner: TopicPartitioner,
-    pub partitions: Vec<PartitionQueue>,
-}
-
-/// What one broker leads.
-#[derive(Clone, Debug)]
-struct NodeQueues {
-    broker: BrokerId,
-    /// All partitions of known topics that it leads, ascending.
-    led: Vec<TopicPartition>,
-    /// Those with a batch, ascending.
-    queued: Vec<TopicPartition>,
-    /// The same, unless muted, by the time at which they are ready.
-    ready: BTreeSet<(SimTime, TopicPartition)>,
-    /// Place in `led` from which the next drain begins.
-    drain_index: usize,
-}
 
 /// What became of a record that was to be appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +55,10 @@ pub(super) struct RecordAccumulator {
     /// Ascending.
     nodes: Vec<NodeQueues>,
     metadata_version: u64,
+    /// Partitions with a batch and no leader.
     leaderless: usize,
+    /// Partitions with a batch and a leader.
+    queued: usize,
     /// Batches that the application waits for.
     pub incomplete: usize,
     /// Bytes of `buffer.memory` that are free.
@@ -116,7 +70,7 @@ pub(super) struct RecordAccumulator {
     /// No later than the earliest instant, after the last look, at which a partition becomes ready.
     next_ready: SimTime,
     /// No later than the earliest instant at which a batch expires.
-    next_expiry: SimTime,
+    pub next_expiry: SimTime,
 }
 
 impl RecordAccumulator {
@@ -131,6 +85,7 @@ impl RecordAccumulator {
             nodes: Vec::new(),
             metadata_version: u64::MAX,
             leaderless: 0,
+            queued: 0,
             incomplete: 0,
             available_memory: config.buffer_memory,
             flushing: false,
@@ -156,13 +111,7 @@ impl RecordAccumulator {
                 Err(_) if known.is_none() => continue,
                 Err(index) => {
                     let partitioner = TopicPartitioner::new(&self.config);
-                    let topic = TopicQueues {
-                        topic,
-                        cluster: TopicCluster::default(),
-                        partitioner,
-                        partitions: Vec::new(),
-                    };
-                    self.topics.insert(index, topic);
+                    self.topics.insert(index, TopicQueues::new(topic, partitioner));
                     index
                 }
             };
@@ -199,8 +148,8 @@ impl RecordAccumulator {
         self.leaderless > 0
     }
 
-    /// Appends to the partition's last batch, or to a new one (`append`). `upper_bound`: bytes that a batch of only this
-    /// record might take.
+    /// Appends to the partition's last batch, or to a new one (`append`). `upper_bound`: bytes that
+    /// a batch of only this record might take.
     pub fn append(
         &mut self,
         partition: TopicPartition,
@@ -250,8 +199,8 @@ impl RecordAccumulator {
         last.is_none_or(|last| self.batches[last].is_full())
     }
 
-    /// Appends where the built-in partitioner sticks; it moves on after `batch.size` bytes, once the batch there is
-    /// complete, or after twice as many at once (KIP-794).
+    /// Appends where the built-in partitioner sticks; it moves on after `batch.size` bytes, once
+    /// the batch there is complete, or after twice as many at once (KIP-794).
     pub fn append_sticky(
         &mut self,
         topic: TopicId,
@@ -294,14 +243,11 @@ impl RecordAccumulator {
         }
     }
 
-    /// Chooses the next partition to stick to (`BuiltInPartitioner.nextPartition`). Queues are weighed only once every
-    /// partition has had a batch, as Kafka does it.
+    /// Chooses the next partition to stick to (`BuiltInPartitioner.nextPartition`).
     fn next_partition(&mut self, topic: TopicId, rng: &mut NodeRng) -> StickyPartition {
         let adaptive = self.config.adaptive_partitioning;
         let queues = self.topic(topic);
-        let all_used = queues.partitions.iter().all(|queue| queue.used);
-        let weighs = adaptive && all_used && queues.partitions.len() > 1;
-        let weighted = if weighs { queues.weighted_partition(rng) } else { None };
+        let weighted = if adaptive { queues.weighted_partition(rng) } else { None };
         let partition = weighted.unwrap_or_else(|| random(&queues.cluster, rng));
         let next = StickyPartition { partition, produced_bytes: 0 };
         self.stick_to(topic, next);
@@ -316,6 +262,9 @@ impl RecordAccumulator {
 
     /// Brokers that have something to be sent now, ascending (`ready`).
     pub fn ready_nodes(&self) -> SmallVec<[BrokerId; 4]> {
+        if self.queued == 0 {
+            return SmallVec::new();
+        }
         let ready = self.nodes.iter().filter(|node| self.is_ready(node));
         ready.map(|node| node.broker).collect()
     }
@@ -337,8 +286,9 @@ impl RecordAccumulator {
         queue.deque.front().copied()
     }
 
-    /// Takes the first batch of each partition of `broker`, in turn, up to `max.request.size` (`drainBatchesForOneNode`).
-    /// A partition that must wait for its sequences ends the turn, as in Kafka, even for the partitions behind it.
+    /// Takes the first batch of each partition of `broker`, in turn, up to `max.request.size`
+    /// (`drainBatchesForOneNode`). A partition that must wait for its sequences ends the turn, as
+    /// in Kafka, even for the partitions behind it.
     pub fn drain(
         &mut self,
         broker: BrokerId,
@@ -393,8 +343,8 @@ impl RecordAccumulator {
         drained
     }
 
-    /// Puts a batch back to be sent again: to the head, or for an idempotent producer to its place by sequence
-    /// (`reenqueue`).
+    /// Puts a batch back to be sent again: to the head, or for an idempotent producer to its place
+    /// by sequence (`reenqueue`).
     pub fn reenqueue(&mut self, id: BatchId, in_order: bool, rng: &mut NodeRng) {
         let now = self.now;
         let batch = &mut self.batches[id];
@@ -422,8 +372,8 @@ impl RecordAccumulator {
         self.update_standing(partition);
     }
 
-    /// Cuts a batch that a broker found too large into batches of `batch.size` and puts them back (`splitAndReenqueue`).
-    /// The batch itself is over.
+    /// Cuts a batch that a broker found too large into batches of `batch.size` and puts them back
+    /// (`splitAndReenqueue`). The batch itself is over.
     pub fn split_and_reenqueue(
         &mut self,
         id: BatchId,
@@ -465,7 +415,8 @@ impl RecordAccumulator {
         self.complete(id);
     }
 
-    /// The application knows the outcome of a batch, or need not: its memory is free (`deallocate`).
+    /// The application knows the outcome of a batch, or need not: its memory is free
+    /// (`deallocate`).
     pub fn complete(&mut self, id: BatchId) {
         let batch = &mut self.batches[id];
         assert!(!batch.done, "a batch is completed once");
@@ -478,72 +429,8 @@ impl RecordAccumulator {
         self.queue(partition).in_flight.retain(|&other| other != id);
     }
 
-    /// Batches that have run out of time, removed from where they waited: first those in the deques, then those in flight,
-    /// which [`RecordAccumulator::complete`] still finds (`expiredBatches`, `getExpiredInflightBatches`).
-    pub fn expired(&mut self) -> DrainedBatches {
-        let mut expired = DrainedBatches::new();
-        if self.now < self.next_expiry {
-            return expired;
-        }
-        self.next_expiry = SimTime::NEVER;
-        let mut in_flight = DrainedBatches::new();
-        let partitions = self.topics.iter().flat_map(|topic| &topic.partitions);
-        let used =
-            partitions.filter(|queue| !queue.deque.is_empty() || !queue.in_flight.is_empty());
-        let used: Vec<TopicPartition> = used.map(|queue| queue.partition).collect();
-        for partition in used {
-            let before = expired.len();
-            self.expire_queued(partition, &mut expired);
-            if expired.len() > before {
-                self.update_standing(partition);
-            }
-            for index in 0..self.queue(partition).in_flight.len() {
-                let id = self.queue(partition).in_flight[index];
-                let Some(timeout) = self.config.delivery_timeout else { break };
-                let expires_at = self.batches[id].created + timeout;
-                if expires_at > self.now {
-                    self.next_expiry = self.next_expiry.min(expires_at);
-                    break;
-                }
-                in_flight.push(id);
-            }
-        }
-        expired.extend(in_flight);
-        expired
-    }
-
-    fn expire_queued(&mut self, partition: TopicPartition, expired: &mut DrainedBatches) {
-        if self.config.delivery_timeout.is_none() && self.queue(partition).muted {
-            return;
-        }
-        while let Some(&head) = self.queue(partition).deque.front() {
-            let behind = self.queue(partition).deque.len() > 1;
-            let expires_at = self.expires_at(&self.batches[head], behind);
-            if expires_at > self.now {
-                self.next_expiry = self.next_expiry.min(expires_at);
-                break;
-            }
-            self.queue(partition).deque.pop_front();
-            expired.push(head);
-        }
-    }
-
-    /// When a waiting batch runs out of time. `behind`: another batch waits behind it.
-    fn expires_at(&self, batch: &Batch, behind: bool) -> SimTime {
-        let (created, linger) = (batch.created, self.config.linger);
-        if let Some(timeout) = self.config.delivery_timeout {
-            return created + timeout;
-        }
-        let timeout = self.config.client.request_timeout;
-        if batch.attempts > 0 {
-            return batch.last_attempt + self.config.client.retry_backoff + timeout;
-        }
-        let full = behind || batch.is_full();
-        let unsent = created + linger + timeout;
-        if full { unsent.min(batch.last_append + timeout) } else { unsent }
-    }
-
-    /// Mutes or unmutes a partition: with one request in flight, nothing overtakes (`mutePartition`).
+    /// Mutes or unmutes a partition: with one request in flight, nothing overtakes
+    /// (`mutePartition`).
     pub fn set_muted(&mut self, partition: TopicPartition, muted: bool) {
         if self.queue(partition).muted != muted {
             self.queue(partition).muted = muted;
@@ -558,9 +445,8 @@ impl RecordAccumulator {
 
     /// Looks anew when the next partition becomes ready, after a timer.
     pub fn refresh_deadline(&mut self) {
-        let later = (self.now + SimDuration::from_nanos(1), TopicPartition::default());
-        let upcoming = self.nodes.iter().filter_map(|node| node.ready.range(later..).next());
-        self.next_ready = upcoming.map(|&(at, _)| at).min().unwrap_or(SimTime::NEVER);
+        let upcoming = self.nodes.iter().filter_map(|node| node.next_ready_after(self.now));
+        self.next_ready = upcoming.min().unwrap_or(SimTime::NEVER);
     }
 
     fn backs_off(&self, batch: &Batch) -> bool {
@@ -586,7 +472,7 @@ impl RecordAccumulator {
     }
 
     /// Brings a partition's place in the brokers' lists up to date.
-    fn update_standing(&mut self, partition: TopicPartition) {
+    pub fn update_standing(&mut self, partition: TopicPartition) {
         let queue = self.queue(partition);
         let (old, leader, epoch) = (queue.standing, queue.leader, queue.leader_epoch);
         let (muted, behind) = (queue.muted, queue.deque.len() > 1);
@@ -607,11 +493,13 @@ impl RecordAccumulator {
         self.leaderless -= usize::from(old == Standing::Leaderless);
         self.leaderless += usize::from(new == Standing::Leaderless);
         if let Standing::Queued(broker, at) = old {
+            self.queued -= 1;
             let index = self.node(broker);
             let stays = matches!(new, Standing::Queued(leader, _) if leader == broker);
             self.nodes[index].leave(partition, at, stays);
         }
         if let Standing::Queued(broker, at) = new {
+            self.queued += 1;
             let index = self.node(broker);
             self.nodes[index].enter(partition, at);
             if at > self.now {
@@ -624,62 +512,12 @@ impl RecordAccumulator {
         match self.nodes.binary_search_by_key(&broker, |node| node.broker) {
             Ok(index) => index,
             Err(index) => {
-                let node = NodeQueues {
-                    broker,
-                    led: Vec::new(),
-                    queued: Vec::new(),
-                    ready: BTreeSet::new(),
-                    drain_index: 0,
-                };
-                self.nodes.insert(index, node);
+                self.nodes.insert(index, NodeQueues::new(broker));
                 index
             }
         }
     }
 }
 
-impl TopicQueues {
-    fn learn_partitions(&mut self, count: usize) {
-        for index in self.partitions.len()..count {
-            let partition = PartitionIndex(index as u16);
-            self.partitions.push(PartitionQueue {
-                partition: TopicPartition { topic: self.topic, partition },
-                leader: None,
-                leader_epoch: None,
-                deque: VecDeque::new(),
-                in_flight: Vec::new(),
-                muted: false,
-                used: false,
-                standing: Standing::Empty,
-            });
-        }
-        self.cluster.count = self.partitions.len() as u16;
-        self.cluster.available.clear();
-    }
-
-    /// The adaptive choice by queue length, where lengths differ.
-    fn weighted_partition(&self, rng: &mut NodeRng) -> Option<PartitionIndex> {
-        let available = self.partitions.iter().filter(|queue| queue.leader.is_some());
-        let lengths = available.map(|queue| (queue.partition.partition, queue.deque.len() as u32));
-        let lengths: SmallVec<[(PartitionIndex, u32); 16]> = lengths.collect();
-        weighted_by_queue(&lengths, lengths.len() == self.partitions.len(), rng)
-    }
-}
-
-impl NodeQueues {
-    fn enter(&mut self, partition: TopicPartition, at: SimTime) {
-        if let Err(place) = self.queued.binary_search(&partition) {
-            self.queued.insert(place, partition);
-        }
-        if at < SimTime::NEVER {
-            self.ready.insert((at, partition));
-        }
-    }
-
-    fn leave(&mut self, partition: TopicPartition, at: SimTime, stays_queued: bool) {
-        self.ready.remove(&(at, partition));
-        if !stays_queued && let Ok(place) = self.queued.binary_search(&partition) {
-            self.queued.remove(place);
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,9 @@
-//! A batch that is being filled, sent and sent again: `ProducerBatch` and what it needs of `MemoryRecordsBuilder`.
+//! A batch that is being filled, sent and sent again: `ProducerBatch` and what it needs of
+//! `MemoryRecordsBuilder`.
 //!
-//! A batch stays at one place while it waits, flies or has its sequence rewritten: in a slab, named by a [`BatchId`].
-//! Sizes are those of record format v2 without compression; older formats differ by a few bytes per record.
+//! A batch stays at one place while it waits, flies or has its sequence rewritten: in a slab, named
+//! by a [`BatchId`]. Sizes are those of record format v2 without compression; older formats differ
+//! by a few bytes per record.
 
 use crate::producer::BatchView;
 use acklab_vocab::ids::{LeaderEpoch, TopicPartition};
@@ -39,7 +41,8 @@ pub(super) struct Batch {
     leader_epoch: Option<LeaderEpoch>,
     attempts_when_leader_last_changed: u32,
     pub stamp: Option<ProducerStamp>,
-    /// Its sequence was rewritten after it had been sent, and it has not been sent since (`sequenceHasBeenReset`).
+    /// Its sequence was rewritten after it had been sent, and it has not been sent since
+    /// (`sequenceHasBeenReset`).
     pub reopened: bool,
     /// Made from a batch that was too large; it holds no memory of the pool.
     pub split: bool,
@@ -114,7 +117,7 @@ impl Batch {
     }
 
     /// As it goes into a request.
-    pub fn to_wire(&mut self) -> ProducerBatch {
+    pub fn producer_batch(&mut self) -> ProducerBatch {
         ProducerBatch {
             records: self.records(),
             stamp: self.stamp,

@@ -1,7 +1,7 @@
 //! The seam where `ProducerInterceptor.onSend` would change a record before it is partitioned.
 //!
-//! acklab runs no code of an application inside the client, so nothing is changed. `onAcknowledgement` is the report of
-//! completion, which the application gets anyway.
+//! acklab runs no code of an application inside the client, so nothing is changed.
+//! `onAcknowledgement` is the report of completion, which the application gets anyway.
 
 use crate::producer::NewRecord;
 

@@ -1,18 +1,22 @@
 //! The Java producer: `KafkaProducer`, from `send()` to the callback.
 //!
-//! The application's thread: metadata ([`client`](crate::client)) → [`interceptor`] → [`partitioner`] → [`accumulator`].
-//! The sender's thread: [`sender`] with the [`transaction_manager`]. In Kafka the two run side by side; here a call of
-//! `send()` is finished before the sender's next turn, so that records handed over together share a batch.
+//! The application's thread: metadata ([`client`](crate::client)) → `interceptor` → `partitioner` →
+//! `accumulator`. The sender's thread: `sender` with the `transaction_manager`. In Kafka the two
+//! run side by side; here a call of `send()` is finished before the sender's next turn, so that
+//! records handed over together share a batch.
 //!
-//! `send()` may block up to `max.block.ms`, for metadata or for room in `buffer.memory`. The application has one thread, so
-//! later records wait in order, and the clock of each starts when the one before it is through.
+//! `send()` may block up to `max.block.ms`, for metadata or for room in `buffer.memory`. The
+//! application has one thread, so later records wait in order, and the clock of each starts when
+//! the one before it is through.
 //!
 //! Left out: transactions, user-defined partitioners and serializers, compression.
 
 mod accumulator;
 mod batch;
+mod expiry;
 mod interceptor;
 mod partitioner;
+mod queues;
 mod sender;
 #[cfg(test)]
 mod tests;
@@ -36,8 +40,8 @@ use sender::Purpose;
 use std::collections::VecDeque;
 use transaction_manager::TransactionManager;
 
-/// Most bytes that a record can add to its key and value (`DefaultRecord.MAX_RECORD_OVERHEAD` and the lengths of key and
-/// value and the count of headers, in a record that is not huge).
+/// Most bytes that a record can add to its key and value (`DefaultRecord.MAX_RECORD_OVERHEAD` and
+/// the lengths of key and value and the count of headers, in a record that is not huge).
 const RECORD_OVERHEAD_UPPER_BOUND: u32 = 21 + 4;
 
 /// The application's thread inside `send()`.
@@ -69,7 +73,8 @@ pub struct JavaProducer {
     accumulator: RecordAccumulator,
     /// Of an idempotent producer.
     transaction_manager: Option<TransactionManager>,
-    /// Records whose `send()` has not returned: the first is blocked in it, the others have not begun.
+    /// Records whose `send()` has not returned: the first is blocked in it, the others have not
+    /// begun.
     unsent: VecDeque<(TopicId, NewRecord)>,
     blocked: Option<BlockedSend>,
     /// When to ask again for a producer id.
@@ -284,7 +289,8 @@ impl JavaProducer {
         }
     }
 
-    /// Appends to a partition that was chosen. A partitioner class is told of a new batch, and asked once more.
+    /// Appends to a partition that was chosen. A partitioner class is told of a new batch, and
+    /// asked once more.
     fn append_to(
         &mut self,
         cx: &mut ProducerCx<'_>,

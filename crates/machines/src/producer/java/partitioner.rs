@@ -1,11 +1,11 @@
-//! Which partition a record goes to: `DefaultPartitioner` (round-robin before 2.4, sticky until 3.2),
-//! `BuiltInPartitioner` (KIP-794, 3.3+), `RoundRobinPartitioner`, `UniformStickyPartitioner`.
+//! Which partition a record goes to: `DefaultPartitioner` (round-robin before 2.4, sticky until
+//! 3.2), `BuiltInPartitioner` (KIP-794, 3.3+), `RoundRobinPartitioner`, `UniformStickyPartitioner`.
 //!
-//! A record with a key goes to its hash over *all* partitions, available or not; one without a key only to partitions that
-//! have a leader, as long as there is one.
+//! A record with a key goes to its hash over *all* partitions, available or not; one without a key
+//! only to partitions that have a leader, as long as there is one.
 //!
-//! Left out: `partitioner.availability.timeout.ms`, which is 0 (off) by default. librdkafka's partitioners are taken for
-//! their hash of a key; Java's client has no such class.
+//! Left out: `partitioner.availability.timeout.ms`, which is 0 (off) by default. librdkafka's
+//! partitioners are taken for their hash of a key; Java's client has no such class.
 
 use crate::producer::hash::{crc32, murmur2, to_positive};
 use crate::rng::NodeRng;
@@ -46,9 +46,11 @@ pub(super) enum TopicPartitioner {
     KeyOrRoundRobin { counter: Option<i32> },
     /// The next available partition for every record, from the first.
     RoundRobin { counter: i32 },
-    /// Keys hashed unless ignored; without a key the same partition until a batch is complete (KIP-480).
+    /// Keys hashed unless ignored; without a key the same partition until a batch is complete
+    /// (KIP-480).
     Sticky { ignores_keys: bool, current: Option<PartitionIndex> },
-    /// Keys hashed unless ignored; without a key the same partition for `batch.size` bytes (KIP-794).
+    /// Keys hashed unless ignored; without a key the same partition for `batch.size` bytes
+    /// (KIP-794).
     BuiltIn { ignores_keys: bool, current: Option<StickyPartition> },
     /// Keys hashed by `hash`; random without.
     KeyOrRandom { hash: KeyHash },
@@ -82,7 +84,8 @@ impl TopicPartitioner {
         }
     }
 
-    /// Whether it is a class in Kafka's eyes (`partitioner != null`), which is told of every new batch.
+    /// Whether it is a class in Kafka's eyes (`partitioner != null`), which is told of every new
+    /// batch.
     pub const fn is_class(&self) -> bool {
         !matches!(self, TopicPartitioner::BuiltIn { .. })
     }
@@ -155,7 +158,8 @@ fn round_robin(counter: &mut i32, topic: &TopicCluster) -> PartitionIndex {
     nth(next, topic)
 }
 
-/// Any available partition but the current one, if there is another (`StickyPartitionCache.nextPartition`).
+/// Any available partition but the current one, if there is another
+/// (`StickyPartitionCache.nextPartition`).
 fn next_sticky(
     current: Option<PartitionIndex>,
     topic: &TopicCluster,
@@ -184,8 +188,9 @@ fn nth(number: u32, topic: &TopicCluster) -> PartitionIndex {
     }
 }
 
-/// The built-in partitioner's next partition where queue lengths differ: `(partition, batches queued)`, the shorter the
-/// likelier, by `max + 1 - length`. `None` where all are equal: uniform then (`updatePartitionLoadStats`).
+/// The built-in partitioner's next partition where queue lengths differ: `(partition, batches
+/// queued)`, the shorter the likelier, by `max + 1 - length`. `None` where all are equal: uniform
+/// then (`updatePartitionLoadStats`).
 pub(super) fn weighted_by_queue(
     queues: &[(PartitionIndex, u32)],
     all_available: bool,

@@ -1,8 +1,9 @@
 //! The thread that sends: `Sender`.
 //!
-//! One turn asks for a producer id if one is missing, takes the batches of every broker that is ready and connected, lets
-//! expire what is out of time, and sends one request per broker. An answer, or the loss of a connection, completes each
-//! batch of the request: success, failure, or back into its deque.
+//! One turn asks for a producer id if one is missing, takes the batches of every broker that is
+//! ready and connected, lets expire what is out of time, and sends one request per broker. An
+//! answer, or the loss of a connection, completes each batch of the request: success, failure, or
+//! back into its deque.
 //!
 //! As in Kafka, nothing is sent and nothing expires while the producer waits for its id.
 
@@ -191,7 +192,7 @@ impl JavaProducer {
             let (partition, retry, records) = (batch.partition, batch.sends, batch.records());
             batch.sends += 1;
             cx.trace(|| TraceEvent::BatchSent { partition, broker, retry, records });
-            partitions.push(PartitionProduce { partition, batch: batch.to_wire() });
+            partitions.push(PartitionProduce { partition, batch: batch.producer_batch() });
         }
         let acks = self.config.acks;
         let timeout = self.config.client.request_timeout;
@@ -251,6 +252,9 @@ impl JavaProducer {
             self.reenqueue_batch(cx, id, response.reason);
         } else if error == ErrorCode::DuplicateSequenceNumber {
             self.succeed(cx, id, None);
+        } else if error.is_retriable() && self.has_given_up_id(id) {
+            self.fail_batch(cx, id, ErrorCode::OutOfOrderSequenceNumber, false);
+            self.accumulator.batches.release(id);
         } else {
             self.fail_batch(cx, id, error, attempts_left);
             self.accumulator.batches.release(id);
@@ -278,6 +282,11 @@ impl JavaProducer {
         }
     }
 
+    fn has_given_up_id(&self, id: BatchId) -> bool {
+        let manager = self.transaction_manager.as_ref();
+        manager.is_some_and(|manager| manager.has_given_up(&self.accumulator.batches, id))
+    }
+
     fn succeed(&mut self, cx: &mut ProducerCx<'_>, id: BatchId, base_offset: Option<Offset>) {
         if let Some(manager) = &mut self.transaction_manager {
             manager.completed(&self.accumulator.batches, id);
@@ -286,7 +295,8 @@ impl JavaProducer {
         self.accumulator.batches.release(id);
     }
 
-    /// Fails a batch for good (`failBatch`). A batch that is in flight stays known until its request is over.
+    /// Fails a batch for good (`failBatch`). A batch that is in flight stays known until its
+    /// request is over.
     fn fail_batch(
         &mut self,
         cx: &mut ProducerCx<'_>,
@@ -333,7 +343,8 @@ impl JavaProducer {
         self.accumulator.batches.release(id);
     }
 
-    /// One request in flight: nothing is sent to a partition that waits for an answer (`guaranteeMessageOrder`).
+    /// One request in flight: nothing is sent to a partition that waits for an answer
+    /// (`guaranteeMessageOrder`).
     const fn guarantees_message_order(&self) -> bool {
         self.config.max_in_flight == 1
     }

@@ -4,7 +4,7 @@ use crate::machine::Input;
 use crate::producer::testing::{Bench, idempotent, java, millis, record, without_partition};
 use crate::producer::{NewRecord, ProducerCall};
 use acklab_vocab::api::{Acks, CurrentLeader, Request};
-use acklab_vocab::config::{JavaProducerConfig, ProducerConfig};
+use acklab_vocab::config::{JavaProducerConfig, Partitioner, ProducerConfig};
 use acklab_vocab::error::ErrorCode;
 use acklab_vocab::ids::{BrokerId, ConnectionId, LeaderEpoch, PartitionIndex, ProducerIndex};
 use acklab_vocab::rules::ProtocolRule;
@@ -365,7 +365,8 @@ fn nothing_expires_while_the_producer_waits_for_its_id() {
         assert_eq!(bench.until(retry * 100), ["c0 init producer id"]);
         assert_eq!(bench.refuse_producer_id(), NONE);
     }
-    // Twice the delivery timeout has passed. With the id, the batch is drained first and expires then: it is sent all the same.
+    // Twice the delivery timeout has passed. With the id, the batch is drained first and expires
+    // then: it is sent all the same.
     assert_eq!(bench.until(10_000), ["c0 init producer id"]);
     let done = bench.answer_producer_id(0);
     assert_eq!(done, ["[0] failed TIMEOUT", "c0 produce p0[0]@0:0"]);
@@ -394,7 +395,8 @@ fn out_of_order_at_the_head_raises_the_epoch_and_restarts_sequences() {
     let mut bench = Bench::java(idempotent());
     bench.at(2_000).send([record(1)]);
     bench.at(2_000).send([record(2)]);
-    // The broker has lost data: the head's sequence follows the last acknowledged one, yet is refused.
+    // The broker has lost data: the head's sequence follows the last acknowledged one, yet is
+    // refused.
     assert_eq!(bench.at(2_001).answer(ErrorCode::OutOfOrderSequenceNumber), NONE);
     assert_eq!(bench.at(2_001).answer(ErrorCode::OutOfOrderSequenceNumber), NONE);
     assert_eq!(bench.at(2_100).until(2_101), ["c0 produce p0[1]@1:0"]);
@@ -415,8 +417,8 @@ fn a_batch_that_failed_for_good_raises_the_epoch_for_those_behind_it() {
     assert_eq!(bench.at(2_101).until(2_102), ["c0 produce p0[2]@1:0"]);
 }
 
-#[test]
-fn a_retried_batch_that_expires_holds_back_the_partition_until_all_is_answered() {
+/// A batch that was sent twice runs out of time with another in flight behind it.
+fn hold_back_behind_an_expired_batch(second_was_appended: bool) {
     let config = JavaProducerConfig { delivery_timeout: Some(millis(10_000)), ..idempotent() };
     let mut bench = Bench::java(config);
     bench.at(2_000).send([record(1)]);
@@ -426,8 +428,25 @@ fn a_retried_batch_that_expires_holds_back_the_partition_until_all_is_answered()
     assert_eq!(bench.at(11_999).until(12_000), ["[1] failed TIMEOUT"]);
     // Nothing new while the second batch, in flight, is not answered.
     assert_eq!(bench.at(12_001).send([record(3)]), NONE);
-    bench.wire.pop_front();
+    assert_eq!(bench.at(12_002).answer(ErrorCode::NotEnoughReplicas), NONE);
     assert_eq!(bench.producer.view().queues[0].queued.len(), 1);
+    if second_was_appended {
+        // Then so was the first, or the second would have been refused: nothing is missing.
+        let done = bench.answer(ErrorCode::None);
+        assert_eq!(done, ["[2] acked @102", "c0 produce p0[3]@0:3"]);
+    } else {
+        assert_eq!(bench.answer(ErrorCode::OutOfOrderSequenceNumber), NONE);
+        // It was refused for the gap: it becomes the first of the next epoch, and the third
+        // follows.
+        let sent = bench.at(12_101).until(12_102);
+        assert_eq!(sent, ["c0 produce p0[2]@1:0", "c0 produce p0[3]@1:1"]);
+    }
+}
+
+#[test]
+fn an_unresolved_partition_goes_on_once_all_is_answered() {
+    hold_back_behind_an_expired_batch(true);
+    hold_back_behind_an_expired_batch(false);
 }
 
 #[test]
@@ -476,6 +495,24 @@ fn keyless_records_stick_to_a_partition_for_batch_size_bytes() {
     }
     let used: BTreeSet<u16> = partitions.iter().copied().collect();
     assert_eq!(used.len(), 3, "{partitions:?}");
+}
+
+#[test]
+fn a_round_robin_that_is_asked_again_for_each_new_batch_skips_partitions() {
+    // KAFKA-9965, until 4.0.
+    for (asked_again, expected) in [(true, [1, 1, 1, 1]), (false, [0, 1, 0, 1])] {
+        let mut config = JavaProducerConfig { partitioner: Partitioner::RoundRobin, ..java() };
+        config.client.rules.set(ProtocolRule::PartitionAgainForNewBatch, asked_again);
+        let mut bench = Bench::java(config);
+        bench.leaders = vec![(1, 0); 2];
+        bench.refresh_metadata();
+        let partitions = [1, 2, 3, 4].map(|sequence| {
+            let sent = bench.send([without_partition(sequence)]);
+            bench.answer(ErrorCode::None);
+            u16::from(sent[0].contains("p1"))
+        });
+        assert_eq!(partitions, expected);
+    }
 }
 
 #[test]

@@ -1,15 +1,17 @@
-//! What makes a producer idempotent: its id, epoch and sequences (`TransactionManager`, `TxnPartitionMap`,
-//! `TxnPartitionEntry`; KIP-98, KIP-360).
+//! What makes a producer idempotent: its id, epoch and sequences (`TransactionManager`,
+//! `TxnPartitionMap`, `TxnPartitionEntry`; KIP-98, KIP-360).
 //!
-//! A batch gets its sequence when it is first drained and keeps it over retries. It counts as in flight from then until
-//! it is completed, whether it is on the wire or waits to be sent again. Batches that run out of time with their fate
-//! unknown leave the partition *unresolved*: nothing new is sent there until the rest is answered.
+//! A batch gets its sequence when it is first drained and keeps it over retries. It counts as in
+//! flight from then until it is completed, whether it is on the wire or waits to be sent again.
+//! Batches that run out of time with their fate unknown leave the partition *unresolved*: nothing
+//! new is sent there until the rest is answered.
 //!
-//! Sequences that can no longer be trusted are abandoned by raising the epoch (2.5+); before, by asking for a new
-//! producer id.
+//! Sequences that can no longer be trusted are abandoned by raising the epoch (2.5+); before, by
+//! asking for a new producer id.
 //!
-//! Left out: transactions. The log start offset in UNKNOWN_PRODUCER_ID answers (1.0–2.4) is taken to lie above the last
-//! offset acknowledged: brokers of that time forget a producer when its records are deleted.
+//! Left out: transactions. The log start offset in UNKNOWN_PRODUCER_ID answers (1.0–2.4) is taken
+//! to lie above the last offset acknowledged: brokers of that time forget a producer when its
+//! records are deleted.
 
 use super::batch::{BatchId, Batches};
 use acklab_vocab::error::ErrorCode;
@@ -77,8 +79,8 @@ impl TransactionManager {
         self.id = Some((id, epoch));
     }
 
-    /// Partitions whose unresolved batches have all been answered: either nothing is missing, or the sequences must start
-    /// anew (`maybeResolveSequences`).
+    /// Partitions whose unresolved batches have all been answered: either nothing is missing, or
+    /// the sequences must start anew (`maybeResolveSequences`).
     pub fn maybe_resolve_sequences(&mut self) {
         if self.unresolved.is_empty() {
             return;
@@ -94,8 +96,8 @@ impl TransactionManager {
         }
     }
 
-    /// Abandons the sequences that were given up, if any (`bumpIdempotentEpochAndResetIdIfNeeded`). Returns whether the
-    /// producer has a new epoch now.
+    /// Abandons the sequences that were given up, if any (`bumpIdempotentEpochAndResetIdIfNeeded`).
+    /// Returns whether the producer has a new epoch now.
     pub fn bump_epoch_if_needed(&mut self, batches: &mut Batches) -> bool {
         if !std::mem::take(&mut self.bump_required) {
             return false;
@@ -188,8 +190,8 @@ impl TransactionManager {
         self.remove_in_flight(partition, id);
     }
 
-    /// A batch failed for good (`handleFailedBatch`). `adjusts_sequences`: its sequence was surely not used, or nobody can
-    /// say any more.
+    /// A batch failed for good (`handleFailedBatch`). `adjusts_sequences`: its sequence was surely
+    /// not used, or nobody can say any more.
     pub fn failed(
         &mut self,
         batches: &mut Batches,
@@ -215,7 +217,8 @@ impl TransactionManager {
         }
     }
 
-    /// Moves the sequences after a failed batch down by its length (`adjustSequencesDueToFailedBatch`, before 2.5).
+    /// Moves the sequences after a failed batch down by its length
+    /// (`adjustSequencesDueToFailedBatch`, before 2.5).
     fn close_gap(&mut self, batches: &mut Batches, failed: BatchId) {
         let Some(gap) = batches[failed].stamp.map(|stamp| stamp.base_sequence) else { return };
         let count = batches[failed].count();
@@ -238,14 +241,14 @@ impl TransactionManager {
         }
     }
 
-    /// Whether a batch that was answered with `error` may be sent again (`canRetry`). It may cost the epoch.
+    /// Whether a batch that was answered with `error` may be sent again (`canRetry`). It may cost
+    /// the epoch.
     pub fn can_retry(&mut self, batches: &mut Batches, id: BatchId, error: ErrorCode) -> bool {
         let partition = batches[id].partition;
         let stamp = batches[id].stamp.expect("a batch that was sent has a sequence");
         let base = stamp.base_sequence;
         let reset = batches[id].reopened;
-        if !self.bumps_locally && self.id != Some((stamp.id, stamp.epoch)) {
-            // The id was given up meanwhile: nothing under the old one is sent again.
+        if self.has_given_up(batches, id) {
             return false;
         }
         match error {
@@ -279,6 +282,12 @@ impl TransactionManager {
         }
     }
 
+    /// Whether the batch was sent under an id that has been given up since (before 2.5).
+    pub fn has_given_up(&self, batches: &Batches, id: BatchId) -> bool {
+        let stamp = batches[id].stamp.map(|stamp| (stamp.id, stamp.epoch));
+        !self.bumps_locally && stamp.is_some() && stamp != self.id
+    }
+
     fn request_epoch_bump(&mut self, partition: TopicPartition) {
         self.bump_required = true;
         self.to_rewrite.insert(partition);
@@ -302,7 +311,8 @@ impl TransactionManager {
     }
 }
 
-/// Rewrites the batches in flight as if the partition began with the first of them (`startSequencesAtBeginning`).
+/// Rewrites the batches in flight as if the partition began with the first of them
+/// (`startSequencesAtBeginning`).
 fn start_sequences_at_beginning(
     entry: &mut PartitionEntry,
     id: Option<IdAndEpoch>,

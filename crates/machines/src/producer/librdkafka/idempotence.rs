@@ -1,8 +1,8 @@
 //! The producer id of librdkafka's producer: `rdkafka_idempotence.c`, without transactions.
 //!
-//! When messages were given up with their fate unknown, the producer lets everything in flight be answered (*drain*), then
-//! raises its epoch and starts sequences anew. Errors that leave no safe way are fatal: everything queued fails, and so does
-//! every later `produce()`.
+//! When messages were given up with their fate unknown, the producer lets everything in flight be
+//! answered (*drain*), then raises its epoch and starts sequences anew. Errors that leave no safe
+//! way are fatal: everything queued fails, and so does every later `produce()`.
 
 use super::{LibrdkafkaProducer, Purpose};
 use crate::producer::ProducerCx;
@@ -87,7 +87,8 @@ impl LibrdkafkaProducer {
         }
     }
 
-    /// Gives up for good (`rd_kafka_idemp_set_fatal_error`): what is queued fails, what is in flight is still answered.
+    /// Gives up for good (`rd_kafka_idemp_set_fatal_error`): what is queued fails, what is in
+    /// flight is still answered.
     pub(super) fn fail_fatally(&mut self, cx: &mut ProducerCx<'_>, error: ErrorCode) {
         if self.fatal.is_some() {
             return;

@@ -1,7 +1,7 @@
 //! Messages and the queue of a partition: `rd_kafka_msg_t`, `rd_kafka_msgq_t`.
 //!
-//! A message is numbered when it enters its partition, and queues are kept in that order: what is sent again goes back to
-//! where it came from, never behind later messages.
+//! A message is numbered when it enters its partition, and queues are kept in that order: what is
+//! sent again goes back to where it came from, never behind later messages.
 
 use crate::producer::BatchView;
 use acklab_vocab::record::{BATCH_OVERHEAD_BYTES, Record};
@@ -22,8 +22,8 @@ pub(super) struct Message {
     pub retries: u32,
     pub backoff_until: SimTime,
     pub sends: u32,
-    /// Of the first message of a batch that was sent by an idempotent producer: the batch's last. Sent again, the batch
-    /// holds the same messages.
+    /// Of the first message of a batch that was sent by an idempotent producer: the batch's last.
+    /// Sent again, the batch holds the same messages.
     pub last_msgid: Option<u64>,
 }
 
@@ -48,7 +48,8 @@ pub(super) fn ready_at(
     Some(if backs_off { head.backoff_until } else { head.enqueued_at + linger })
 }
 
-/// Takes the messages of the next batch from the head (`rd_kafka_msgset_writer_write_msgq`). None while the head backs off.
+/// Takes the messages of the next batch from the head (`rd_kafka_msgset_writer_write_msgq`). None
+/// while the head backs off.
 pub(super) fn take_batch(
     queue: &mut VecDeque<Message>,
     limits: BatchLimits,
@@ -67,7 +68,8 @@ pub(super) fn take_batch(
     queue.drain(..count).collect()
 }
 
-/// Puts messages back to their places (`rd_kafka_msgq_insert_msgq`). They are in order, but others may lie between them.
+/// Puts messages back to their places (`rd_kafka_msgq_insert_msgq`). They are in order, but others
+/// may lie between them.
 pub(super) fn put_back(queue: &mut VecDeque<Message>, messages: Vec<Message>) {
     let (Some(first), Some(last)) = (messages.first(), messages.last()) else { return };
     let start = queue.partition_point(|message| message.msgid < first.msgid);

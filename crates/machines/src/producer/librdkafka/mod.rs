@@ -1,16 +1,17 @@
 //! librdkafka's producer: the library under the clients for C, Python, Go, .NET and others.
 //!
-//! `produce()` never blocks: it fails at once when the queue is full, and queues otherwise, even for a topic that is not
-//! known yet. Each message has its own timeout from then on, and its own retries. A partition's queue keeps the order of
-//! `produce()`: messages to be sent again return to their places, so that a lost connection alone reorders nothing; only a
-//! batch that overtakes a failed one does. A produce request carries one batch of one partition.
+//! `produce()` never blocks: it fails at once when the queue is full, and queues otherwise, even
+//! for a topic that is not known yet. Each message has its own timeout from then on, and its own
+//! retries. A partition's queue keeps the order of `produce()`: messages to be sent again return to
+//! their places, so that a lost connection alone reorders nothing; only a batch that overtakes a
+//! failed one does. A produce request carries one batch of one partition.
 //!
-//! Timeouts of messages are looked for once a second. Sources: `rdkafka_msg.c`, `rdkafka_broker.c`, `rdkafka_request.c`,
-//! `rdkafka_idempotence.c`.
+//! Timeouts of messages are looked for once a second. Sources: `rdkafka_msg.c`, `rdkafka_broker.c`,
+//! `rdkafka_request.c`, `rdkafka_idempotence.c`.
 //!
-//! Left out: transactions, `enable.gapless.guarantee`, the check that an idempotent batch is rebuilt whole (messages expire
-//! from the head, and the drain that follows gives them new sequences), purging, sparse connections (it connects to
-//! brokers as it needs them).
+//! Left out: transactions, `enable.gapless.guarantee`, the check that an idempotent batch is
+//! rebuilt whole (messages expire from the head, and the drain that follows gives them new
+//! sequences), purging, sparse connections (it connects to brokers as it needs them).
 
 mod idempotence;
 mod message;
@@ -35,7 +36,7 @@ use acklab_vocab::trace::SendOutcome;
 use idempotence::IdempotenceState;
 use message::{BatchLimits, Message};
 use partition::{Readiness, Toppar, Toppars};
-pub use produce::InFlightBatch;
+use produce::InFlightBatch;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -194,6 +195,7 @@ impl LibrdkafkaProducer {
     /// The application calls `produce()` for each record in turn.
     fn on_produce_calls(&mut self, cx: &mut ProducerCx<'_>, topic: TopicId, new: Vec<NewRecord>) {
         self.identity.trace_handed_over(cx, &new);
+        self.sync(cx);
         let known = self.client.metadata().partitions(topic).is_some();
         if !known {
             self.client.add_topic(topic);
@@ -229,11 +231,11 @@ impl LibrdkafkaProducer {
         full.then_some(ErrorCode::QueueFull)
     }
 
-    /// Chooses a partition and queues the message there (`rd_kafka_msg_partitioner`, `rd_kafka_toppar_enq_msg`).
+    /// Chooses a partition and queues the message there (`rd_kafka_msg_partitioner`,
+    /// `rd_kafka_toppar_enq_msg`).
     fn assign_partition(&mut self, cx: &mut ProducerCx<'_>, message: Unassigned) {
         let Unassigned { topic, record, enqueued_at } = message;
         let now = cx.now();
-        self.learn_topic(topic);
         let serialized = self.identity.record(&record);
         let count = self.toppars.topic(topic).toppars.len();
         let chosen = record
@@ -263,8 +265,8 @@ impl LibrdkafkaProducer {
         self.update_standing(partition, now);
     }
 
-    /// The partition of a record without an explicit one: keys hashed, others stick to a random partition for
-    /// `sticky.partitioning.linger.ms`.
+    /// The partition of a record without an explicit one: keys hashed, others stick to a random
+    /// partition for `sticky.partitioning.linger.ms`.
     fn place(
         &mut self,
         topic: TopicId,
@@ -299,7 +301,8 @@ impl LibrdkafkaProducer {
         }
     }
 
-    /// Takes over leaders if the metadata has changed, and finds partitions for messages that waited for their topic.
+    /// Takes over leaders if the metadata has changed, and finds partitions for messages that
+    /// waited for their topic.
     fn sync(&mut self, cx: &mut ProducerCx<'_>) {
         if self.metadata_version == self.client.metadata().version() {
             return;
@@ -357,7 +360,8 @@ impl LibrdkafkaProducer {
         assigned || !self.config.idempotence
     }
 
-    /// Fails messages that are out of time in a queue, at whole seconds (`rd_kafka_broker_toppar_msgq_scan`).
+    /// Fails messages that are out of time in a queue, at whole seconds
+    /// (`rd_kafka_broker_toppar_msgq_scan`).
     fn scan_timeouts(&mut self, cx: &mut ProducerCx<'_>) {
         let now = cx.now();
         if now < self.next_scan {

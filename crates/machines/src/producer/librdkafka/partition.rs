@@ -1,4 +1,5 @@
-//! One partition of librdkafka's producer: `rd_kafka_toppar_t`, and the lists of partitions that brokers serve.
+//! One partition of librdkafka's producer: `rd_kafka_toppar_t`, and the lists of partitions that
+//! brokers serve.
 
 use super::message::{BatchLimits, Message, ready_at};
 use crate::producer::{BatchView, QueueView};
@@ -6,7 +7,7 @@ use acklab_vocab::ids::{
     BrokerId, LeaderEpoch, PartitionIndex, ProducerEpoch, ProducerId, TopicId, TopicPartition,
 };
 use acklab_vocab::time::{SimDuration, SimTime};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 /// Sequences of one partition (`rktp_eos`). Message `epoch_base_msgid` has sequence 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,11 +81,13 @@ impl Toppar {
     }
 }
 
-/// Partitions that one broker leads and that have messages, by the time at which their next batch is ready.
+/// Partitions that one broker leads and that have messages, by the time at which their next batch
+/// is ready.
 #[derive(Clone, Debug)]
 struct BrokerToppars {
     broker: BrokerId,
-    ready: BTreeSet<(SimTime, TopicPartition)>,
+    /// Ascending.
+    ready: Vec<(SimTime, TopicPartition)>,
     /// The partition after which the next round begins.
     cursor: TopicPartition,
 }
@@ -151,10 +154,16 @@ impl Toppars {
             return;
         }
         if let Some((broker, at)) = old {
-            self.broker(broker).ready.remove(&(at, partition));
+            let ready = &mut self.broker(broker).ready;
+            if let Ok(place) = ready.binary_search(&(at, partition)) {
+                ready.remove(place);
+            }
         }
         if let Some((broker, at)) = new {
-            self.broker(broker).ready.insert((at, partition));
+            let ready = &mut self.broker(broker).ready;
+            if let Err(place) = ready.binary_search(&(at, partition)) {
+                ready.insert(place, (at, partition));
+            }
             if at > now {
                 self.next_ready = self.next_ready.min(at);
             }
@@ -184,16 +193,18 @@ impl Toppars {
 
     /// Looks anew when the next batch is ready, after a timer.
     pub fn refresh_next_ready(&mut self, now: SimTime) {
-        let later = (now + SimDuration::from_nanos(1), TopicPartition::default());
-        let upcoming = self.brokers.iter().filter_map(|broker| broker.ready.range(later..).next());
-        self.next_ready = upcoming.map(|&(at, _)| at).min().unwrap_or(SimTime::NEVER);
+        let later = self.brokers.iter().flat_map(|broker| {
+            let place = broker.ready.partition_point(|&(at, _)| at <= now);
+            broker.ready.get(place).map(|&(at, _)| at)
+        });
+        self.next_ready = later.min().unwrap_or(SimTime::NEVER);
     }
 
     fn broker(&mut self, broker: BrokerId) -> &mut BrokerToppars {
         let place = self.brokers.binary_search_by_key(&broker, |known| known.broker);
         let place = place.unwrap_or_else(|place| {
             let cursor = TopicPartition::new(u16::MAX, u16::MAX);
-            let served = BrokerToppars { broker, ready: BTreeSet::new(), cursor };
+            let served = BrokerToppars { broker, ready: Vec::new(), cursor };
             self.brokers.insert(place, served);
             place
         });

@@ -1,8 +1,8 @@
 //! Produce requests and what their answers mean: `rd_kafka_handle_Produce_error`,
 //! `rd_kafka_handle_idempotent_Produce_error`, `rd_kafka_handle_idempotent_Produce_success`.
 //!
-//! An error is classed by what to do (retry, look for the leader, give up) and by whether the messages may be in the log.
-//! Errors that only say «not here» take none of a message's retries.
+//! An error is classed by what to do (retry, look for the leader, give up) and by whether the
+//! messages may be in the log. Errors that only say «not here» take none of a message's retries.
 
 use super::LibrdkafkaProducer;
 use super::idempotence::IdempotenceState;
@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 /// A batch on the wire: one produce request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InFlightBatch {
+pub(super) struct InFlightBatch {
     partition: TopicPartition,
     messages: Vec<Message>,
     records: Arc<[Record]>,
@@ -64,7 +64,8 @@ const fn action(error: ErrorCode) -> Action {
 }
 
 impl LibrdkafkaProducer {
-    /// Sends the next batch of a partition to its leader (`rd_kafka_ProduceRequest`). Returns whether there was one.
+    /// Sends the next batch of a partition to its leader (`rd_kafka_ProduceRequest`). Returns
+    /// whether there was one.
     pub(super) fn send_batch(
         &mut self,
         cx: &mut ProducerCx<'_>,
@@ -185,8 +186,8 @@ impl LibrdkafkaProducer {
         self.check_drain_done(cx);
     }
 
-    /// Accounts for an acknowledged batch. Earlier messages that wait to be sent again must be in the log too, or the
-    /// broker would have refused this batch (`rd_kafka_dr_implicit_ack`).
+    /// Accounts for an acknowledged batch. Earlier messages that wait to be sent again must be in
+    /// the log too, or the broker would have refused this batch (`rd_kafka_dr_implicit_ack`).
     fn acknowledge_sequences(
         &mut self,
         cx: &mut ProducerCx<'_>,
@@ -381,15 +382,16 @@ impl LibrdkafkaProducer {
         complete(cx, partition.topic, Some(partition), outcome, records);
     }
 
-    /// Messages are over: they no longer count towards the queue's limits (`rd_kafka_curr_msgs_sub`).
+    /// Messages are over: they no longer count towards the queue's limits
+    /// (`rd_kafka_curr_msgs_sub`).
     fn forget(&mut self, messages: &[Message]) {
         self.queued_messages -= messages.len() as u32;
         let bytes: u64 = messages.iter().map(|message| u64::from(message.payload)).sum();
         self.queued_bytes -= bytes;
     }
 
-    /// Under the id that is current; a partition changes over to a new one when nothing of it is in flight
-    /// (`rd_kafka_toppar_pid_change`).
+    /// Under the id that is current; a partition changes over to a new one when nothing of it is in
+    /// flight (`rd_kafka_toppar_pid_change`).
     fn may_send_under_current_id(&mut self, partition: TopicPartition) -> bool {
         if !self.config.idempotence {
             return true;
@@ -429,13 +431,14 @@ enum IdempotentVerdict {
     Fatal,
 }
 
-/// How long an answer may take: `socket.timeout.ms`, but not beyond the first message's own timeout, and 100 ms if that is
-/// over.
+/// How long an answer may take: `socket.timeout.ms`, but not beyond the first message's own
+/// timeout, and 100 ms if that is over.
 fn request_timeout(first: Message, socket_timeout: SimDuration, now: SimTime) -> SimDuration {
     let left = first.expires_at.since(now);
     let grace = SimDuration::from_millis(100);
     socket_timeout.min(if left == SimDuration::ZERO { grace } else { left })
 }
 
-/// `RD_KAFKA_IDEMP_MAX_INFLIGHT`. librdkafka means requests, yet compares it with the messages of the partition in flight.
+/// `RD_KAFKA_IDEMP_MAX_INFLIGHT`. librdkafka means requests, yet compares it with the messages of
+/// the partition in flight.
 const MESSAGES_IN_FLIGHT_MAX: u32 = 5;
