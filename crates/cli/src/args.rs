@@ -1,4 +1,5 @@
-//! The arguments. They are only parsed here; [`request`](crate::request) resolves them against a scenario.
+//! The arguments. They are only parsed here; [`request`](crate::request) resolves them against a
+//! scenario.
 
 use acklab_experiment::Seeds;
 use acklab_scenario::Setting;
@@ -14,7 +15,7 @@ use std::path::PathBuf;
     name = "acklab",
     version,
     max_term_width = 100,
-    help_template = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}",
+    help_template = TEMPLATE,
     before_help = "Examples:
   acklab list                                          the scenarios that acklab ships
   acklab run acks-1-leader-crash --seed 7              one history and its verdict
@@ -51,7 +52,7 @@ pub enum Command {
   acklab run acks-1-leader-crash --seed 7 --set producers/acks=all --set duration=30s
   acklab run my-scenario.ron --seed 7 --json --trace trace.jsonl")]
     Run(RunArgs),
-    /// Tell the life of single records: who had them when, what was promised, where they died
+    /// Tell the life of single records: who had them, what was promised, where they died
     #[command(help_template = TEMPLATE, before_help = "Examples:
   acklab explain acks-1-leader-crash --seed 7 --lost
   acklab explain acks-1-leader-crash --seed 7 --record shop#1873
@@ -94,7 +95,7 @@ pub struct ScenarioArgs {
     /// A variant of the scenario
     #[arg(long, value_name = "NAME", default_value = "base", hide_default_value = true)]
     pub variant: String,
-    /// Change a property or a field: producers/acks=all, topics/orders/min.insync.replicas=2, kafka=2.0
+    /// Change a property or a field: producers/acks=all, topics/orders/flush.messages=1, kafka=2.0
     #[arg(long = "set", value_name = "OWNER/PROPERTY=VALUE")]
     pub sets: Vec<Setting>,
     /// Faults to strike in place of the scenario's, as `run --schedule` writes them
@@ -108,7 +109,7 @@ pub struct RunArgs {
     #[command(flatten)]
     pub scenario: ScenarioArgs,
     /// Which history
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = seed)]
     pub seed: u64,
     /// Print the verdict as JSON
     #[arg(long)]
@@ -127,7 +128,7 @@ pub struct ExplainArgs {
     #[command(flatten)]
     pub scenario: ScenarioArgs,
     /// Which history
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = seed)]
     pub seed: u64,
     /// This record: shop#4711, or by its place orders-0@1234 or orders-0@1234:EPOCH
     #[arg(long = "record", value_name = "RECORD", help_heading = "Which records")]
@@ -155,7 +156,7 @@ pub struct ReplayArgs {
     #[command(flatten)]
     pub scenario: ScenarioArgs,
     /// Which history
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = seed)]
     pub seed: u64,
     /// Which instant, from time zero: 20.5s, 1500ms
     #[arg(long, value_name = "TIME", value_parser = instant, allow_hyphen_values = true)]
@@ -259,7 +260,14 @@ pub enum ScopeArg {
     Librdkafka,
 }
 
-/// An instant with its unit, in nanoseconds: `20.5s`, `1500ms`, `2min`, `-1s` for the time before everything had settled.
+/// A seed, with or without groups of thousands.
+fn seed(text: &str) -> Result<u64, String> {
+    let digits = text.replace('_', "");
+    digits.parse().map_err(|_| format!("a seed is a whole number from 0 to {}", u64::MAX))
+}
+
+/// An instant with its unit, in nanoseconds: `20.5s`, `1500ms`, `2min`, `-1s` for the time before
+/// everything had settled.
 fn instant(text: &str) -> Result<SimTime, String> {
     let help = || "write it with its unit: 20.5s, 1500ms, 2min".to_owned();
     let (sign, rest) = match text.strip_prefix('-') {

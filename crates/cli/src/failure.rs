@@ -4,6 +4,7 @@ use crate::output;
 use acklab_experiment::Defect;
 use acklab_scenario::{Diagnostic, Severity};
 use anstyle::{AnsiColor, Color, Style};
+use std::borrow::Cow;
 
 /// The exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +104,10 @@ impl From<Box<Diagnostic>> for Failure {
 /// Says that the simulator has a defect.
 pub fn show_defect(defect: &Defect) {
     let text = defect.to_string();
-    output::complain(&format!("{}: {text}\n  please report it with the scenario", ERROR.word("error")));
+    output::complain(&format!(
+        "{}: {text}\n  please report it with the scenario",
+        ERROR.word("error")
+    ));
 }
 
 /// Shows diagnostics, one blank line between them.
@@ -113,13 +117,24 @@ pub fn show_diagnostics(diagnostics: &[Diagnostic]) {
             Severity::Error => (ERROR, "error"),
             Severity::Warning => (WARNING, "warning"),
         };
-        let text = diagnostic.to_string();
+        let text = without_empty_place(diagnostic).to_string();
         let text = match text.strip_prefix(word) {
             Some(rest) => format!("{}{rest}", style.word(word)),
             None => text,
         };
         let space = if position == 0 { "" } else { "\n" };
         output::complain(&format!("{space}{text}"));
+    }
+}
+
+/// A finding about the command line, such as an unknown variant, has an empty place in the file: it
+/// is not shown.
+fn without_empty_place(diagnostic: &Diagnostic) -> Cow<'_, Diagnostic> {
+    match &diagnostic.span {
+        Some(span) if span.is_empty() => {
+            Cow::Owned(Diagnostic { span: None, ..diagnostic.clone() })
+        }
+        Some(_) | None => Cow::Borrowed(diagnostic),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The command line of acklab: it parses, asks the other crates, and prints.
 //!
-//! Results go to standard output, diagnostics and progress to standard error. A reader that closes the pipe early is no
-//! error. The exit status says what came of it, see [`failure`].
+//! Results go to standard output, diagnostics and progress to standard error. A reader that closes
+//! the pipe early is no error. The exit status says what came of it, see [`failure`].
 
 mod args;
 mod commands;

@@ -18,10 +18,10 @@ impl Progress {
 
     /// So many of the runs are done.
     pub fn update(&mut self, done: u64, of: u64) -> ControlFlow<()> {
-        let percent = Some(done.saturating_mul(100) / of.max(1));
-        if self.shown && percent != self.percent {
-            self.percent = percent;
-            let text = format!("\r{done} of {of} runs, {} %", percent.unwrap_or(0));
+        let percent = done.saturating_mul(100) / of.max(1);
+        if self.shown && self.percent != Some(percent) {
+            self.percent = Some(percent);
+            let text = format!("\r{done} of {of} runs, {percent} %");
             let _ = io::stderr().write_all(text.as_bytes());
         }
         ControlFlow::Continue(())

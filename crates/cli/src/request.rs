@@ -1,4 +1,5 @@
-//! Arguments resolved: a scenario's variant with settings on top, and the words that ask for the same again.
+//! Arguments resolved: a scenario's variant with settings on top, and the words that ask for the
+//! same again.
 
 use crate::args::{ScenarioArgs, ScenariosArgs};
 use crate::failure::{self, Failure};
@@ -78,8 +79,8 @@ fn replace_faults(case: &mut Case, path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A schedule reads `faults: […],`, so that it can be pasted into a scenario. What is around the list is blanked out, and
-/// places in the text stay what they are.
+/// A schedule reads `faults: […],`, so that it can be pasted into a scenario. What is around the
+/// list is blanked out, and places in the text stay what they are.
 fn without_field_name(text: &str) -> String {
     let code = |line: &str| !line.trim_start().starts_with("//");
     let mut blanked = text.to_owned();
@@ -127,7 +128,10 @@ mod tests {
 
     #[test]
     fn a_schedule_is_read_as_it_is_written_and_places_stay() {
-        assert_eq!(without_field_name("// faults: x\nfaults: [A],\n"), "// faults: x\n        [A] \n");
+        assert_eq!(
+            without_field_name("// faults: x\nfaults: [A],\n"),
+            "// faults: x\n        [A] \n"
+        );
         assert_eq!(without_field_name("[A]"), "[A]");
         assert_eq!(without_field_name(""), "");
     }

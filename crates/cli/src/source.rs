@@ -4,14 +4,14 @@ use crate::failure::Failure;
 use acklab_scenario::{ScenarioFile, shipped};
 use std::path::Path;
 
-/// Opens a scenario. What looks like a path is one; a bare name is a shipped scenario unless a file has it.
+/// Opens a scenario. What looks like a path is one; a bare name is a shipped scenario unless a file
+/// has it.
 ///
 /// # Errors
 /// There is no such scenario, or its text is not one.
 pub fn open(name: &str) -> Result<ScenarioFile, Failure> {
     let path = Path::new(name);
-    let like_a_path = name.contains(['/', '\\']) || name.ends_with(".ron");
-    if like_a_path || path.is_file() {
+    if is_like_a_path(name) || path.is_file() {
         return match ScenarioFile::load(path) {
             Err(_) if !path.exists() => Err(nothing_there(name)),
             loaded => Ok(loaded?),
@@ -25,6 +25,10 @@ pub fn open(name: &str) -> Result<ScenarioFile, Failure> {
         return Ok(ScenarioFile::load(path)?);
     }
     Err(nothing_there(name))
+}
+
+fn is_like_a_path(name: &str) -> bool {
+    name.contains(['/', '\\']) || name.ends_with(".ron")
 }
 
 /// Opens several, and says everything that is wrong with any.
@@ -45,7 +49,10 @@ pub fn open_all(names: &[String]) -> Result<Vec<ScenarioFile>, Failure> {
 }
 
 fn nothing_there(name: &str) -> Failure {
-    let message = format!("there is no file and no shipped scenario `{name}`");
+    let message = match is_like_a_path(name) {
+        true => format!("there is no file `{name}`"),
+        false => format!("there is no file and no shipped scenario `{name}`"),
+    };
     let stem = Path::new(name).file_stem().map_or(name.into(), |stem| stem.to_string_lossy());
     let near = shipped()
         .iter()

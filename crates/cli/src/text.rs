@@ -61,7 +61,8 @@ pub fn seconds(at: SimTime) -> String {
     format!("{sign}{}.{} s", grouped(tenths / 10), tenths % 10)
 }
 
-/// A time measured in microseconds, in the unit a person would choose, with three significant digits or so.
+/// A time measured in microseconds, in the unit a person would choose, with three significant
+/// digits or so.
 pub fn micros(micros: u64) -> String {
     let rounded = match micros {
         0 => return "0 ms".to_owned(),

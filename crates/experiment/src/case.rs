@@ -69,7 +69,11 @@ impl Case {
     ///
     /// # Errors
     /// [`Defect`] if the simulator panics.
-    pub fn view_at(&self, seed: u64, at: SimTime) -> Result<(Option<ClusterView>, SimTime), Defect> {
+    pub fn view_at(
+        &self,
+        seed: u64,
+        at: SimTime,
+    ) -> Result<(Option<ClusterView>, SimTime), Defect> {
         let options = RunOptions { stop_at: Some(at) };
         let result = defect::catch(&self.scenario, seed, || {
             acklab_runtime::run(&self.scenario, seed, options, ())

@@ -1,6 +1,7 @@
 //! The numbers of a judged run, for a scenario's expectations.
 //!
-//! The scenario crate knows no judge and the judge no scenario: this is where one's counters meet the other's counts.
+//! The scenario crate knows no judge and the judge no scenario: this is where one's counters meet
+//! the other's counts.
 
 use acklab_scenario::{Counter, Counts};
 use acklab_verdict::{Unavailability, Verdict};

@@ -1,7 +1,8 @@
-//! A defect of the simulator: a machine, or the runtime, broke one of its own invariants and panicked.
+//! A defect of the simulator: a machine, or the runtime, broke one of its own invariants and
+//! panicked.
 //!
-//! The panic is caught around one run, so that the message can say which scenario, variant and seed show it, and so that
-//! other runs go on.
+//! The panic is caught around one run, so that the message can say which scenario, variant and seed
+//! show it, and so that other runs go on.
 
 use acklab_scenario::model::Scenario;
 use serde::Serialize;
@@ -46,7 +47,8 @@ pub(crate) fn catch<T>(
         }));
     });
     let nested = CATCHING.replace(true);
-    // What the run shares with the outside is either unchanged (the scenario) or lost with it (its world).
+    // What the run shares with the outside is either unchanged (the scenario) or lost with it (its
+    // world).
     let result = catch_unwind(AssertUnwindSafe(run));
     CATCHING.set(nested);
     result.map_err(|panic| Defect {

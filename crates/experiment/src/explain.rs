@@ -8,7 +8,8 @@ use acklab_verdict::{Anomaly, AnomalyKind, Biographer, Life, Locator, Verdict};
 use acklab_vocab::ids::RecordId;
 use acklab_vocab::trace::{Edge, Observer, RunHeader, Stamped, TraceEvent};
 
-/// The anomalies of these kinds to explain: the first of each cause, or every one that the verdict has kept.
+/// The anomalies of these kinds to explain: the first of each cause, or every one that the verdict
+/// has kept.
 #[must_use]
 pub fn representatives<'v>(
     verdict: &'v Verdict,

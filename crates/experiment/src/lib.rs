@@ -1,8 +1,9 @@
 //! acklab's experiments: one history or many, run, judged, verified and tested.
 //!
-//! Everything here happens outside of the simulation: it may use threads, and knows no clock at all. One run is
-//! [`Case::run`]; [`test`] and [`verify()`] run many, one madsim runtime per thread, and hand the results on in the order
-//! of the seeds whatever finishes first. Sweeps, diffs and shrinking build on the same pieces.
+//! Everything here happens outside of the simulation: it may use threads, and knows no clock at
+//! all. One run is [`Case::run`]; [`mod@test`] and [`verify()`] run many, one madsim runtime per
+//! thread, and hand the results on in the order of the seeds whatever finishes first. Sweeps, diffs
+//! and shrinking build on the same pieces.
 
 mod case;
 mod counts;

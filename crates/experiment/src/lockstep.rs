@@ -1,7 +1,7 @@
 //! Two runs side by side, fact by fact: where they part.
 //!
-//! Both run at the same time, each on a thread of its own, and send their facts in chunks through bounded channels, so two
-//! histories of any length are compared in constant memory.
+//! Both run at the same time, each on a thread of its own, and send their facts in chunks through
+//! bounded channels, so two histories of any length are compared in constant memory.
 
 use crate::case::Case;
 use crate::verify::Driver;
@@ -41,7 +41,8 @@ pub(crate) fn first_divergence(case: &Case, seed: u64, second: Driver) -> Option
     thread::scope(|scope| {
         let facts = |driver: Driver| {
             let (sender, receiver) = sync_channel(CHUNKS_AHEAD);
-            // A run that panics ends its trace there; whoever asks has caught the same panic before.
+            // A run that panics ends its trace there; whoever asks has caught the same panic
+            // before.
             scope.spawn(move || case.observe(seed, driver, Recorder::new(sender)).map(drop));
             Facts { receiver, chunk: Vec::new().into_iter() }
         };
@@ -141,7 +142,8 @@ mod tests {
 
     #[test]
     fn traces_part_at_the_first_fact_that_differs_or_where_one_is_over() {
-        let trace = |times: &[i64]| times.iter().map(|&at| fact(at)).collect::<Vec<_>>().into_iter();
+        let trace =
+            |times: &[i64]| times.iter().map(|&at| fact(at)).collect::<Vec<_>>().into_iter();
         assert_eq!(compare(trace(&[1, 2]), trace(&[1, 2])), None);
         assert_eq!(
             compare(trace(&[1, 2, 3]), trace(&[1, 4, 3])),

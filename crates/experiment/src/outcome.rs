@@ -53,8 +53,8 @@ impl Outcome {
     }
 }
 
-/// What a scenario expects, and what every run is expected to do unless the scenario says otherwise: to break no promise, to
-/// be explained in full, and to come to rest.
+/// What a scenario expects, and what every run is expected to do unless the scenario says
+/// otherwise: to break no promise, to be explained in full, and to come to rest.
 fn hold(expect: &[Expectation], verdict: &Verdict, stuck: Option<&Stuck>) -> Vec<Expected> {
     let counts = Judged(verdict);
     let held = |expectation: &Expectation| Expected {

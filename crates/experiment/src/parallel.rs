@@ -7,8 +7,9 @@ use std::sync::mpsc;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-/// Does `work(0)`, …, `work(count - 1)` on `jobs` threads and hands the results to `sink`, on the calling thread, in this
-/// order. Stops early when `sink` breaks. A slow piece holds up at most a few others per thread, so memory is bounded.
+/// Does `work(0)`, …, `work(count - 1)` on `jobs` threads and hands the results to `sink`, on the
+/// calling thread, in this order. Stops early when `sink` breaks. A slow piece holds up at most a
+/// few others per thread, so memory is bounded.
 ///
 /// A panic in `work` or `sink` ends all threads and is passed on.
 pub fn in_order<R: Send>(
@@ -146,10 +147,15 @@ mod tests {
     #[test]
     fn breaking_stops_the_threads() {
         let mut seen = 0;
-        in_order(jobs(3), u64::MAX, |index| index, |index, _| {
-            seen = index;
-            if index == 50 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        });
+        in_order(
+            jobs(3),
+            u64::MAX,
+            |index| index,
+            |index, _| {
+                seen = index;
+                if index == 50 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            },
+        );
         assert_eq!(seen, 50);
     }
 

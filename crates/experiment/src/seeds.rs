@@ -17,7 +17,9 @@ pub struct Seeds {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SeedsError {
     /// Neither a number nor two numbers with `..` between them.
-    #[error("`{0}` is not a range of seeds: write 0..200 for the seeds 0 to 199, or 7 for one seed")]
+    #[error(
+        "`{0}` is not a range of seeds: write 0..200 for the seeds 0 to 199, or 7 for one seed"
+    )]
     NotARange(String),
     /// There is no seed in it.
     #[error("the range {first}..{end} is empty: the first seed must be less than the end{}", swapped(*first, *end))]
@@ -111,7 +113,11 @@ mod tests {
         let backwards = "9..3".parse::<Seeds>().unwrap_err().to_string();
         assert!(backwards.ends_with("did you mean 3..9?"), "{backwards}");
         for text in ["", "..", "a..b", "1..", "..5", "-1..5", "0..=18446744073709551615", "1.5"] {
-            assert_eq!(text.parse::<Seeds>(), Err(SeedsError::NotARange(text.to_owned())), "{text}");
+            assert_eq!(
+                text.parse::<Seeds>(),
+                Err(SeedsError::NotARange(text.to_owned())),
+                "{text}"
+            );
         }
     }
 }

@@ -15,7 +15,8 @@ pub enum Subject {
         partition: TopicPartition,
         /// At which offset.
         offset: Offset,
-        /// Written under which leader epoch; the copy at rest, or else the last one written there, if it is not given.
+        /// Written under which leader epoch; the copy at rest, or else the last one written there,
+        /// if it is not given.
         epoch: Option<LeaderEpoch>,
     },
 }
@@ -24,7 +25,9 @@ pub enum Subject {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubjectError {
     /// It does not look like one.
-    #[error("`{0}` is not a record: write shop#4711, orders-0@1234 or orders-0@1234:5 (with its leader epoch)")]
+    #[error(
+        "`{0}` is not a record: write shop#4711, orders-0@1234 or orders-0@1234:5 (with its leader epoch)"
+    )]
     NotARecord(String),
     /// There is no such producer.
     #[error("there is no producer `{name}`{}", suggestion(name, known))]
@@ -99,10 +102,9 @@ fn record(name: &str, sequence: u32, scenario: &Scenario) -> Result<RecordId, Su
     let names = scenario.producers.iter().map(|producer| &producer.name);
     match names.clone().position(|producer| producer == name) {
         Some(index) => Ok(RecordId { producer: ProducerIndex(index as u16), sequence }),
-        None => Err(SubjectError::NoProducer {
-            name: name.to_owned(),
-            known: names.cloned().collect(),
-        }),
+        None => {
+            Err(SubjectError::NoProducer { name: name.to_owned(), known: names.cloned().collect() })
+        }
     }
 }
 

@@ -1,6 +1,8 @@
-//! `acklab test`: every variant of every scenario with many seeds, held against what the scenarios expect.
+//! `acklab test`: every variant of every scenario with many seeds, held against what the scenarios
+//! expect.
 //!
-//! Of each seed only what the expectations speak of is kept, so memory does not grow with the number of seeds.
+//! Of each seed only what the expectations speak of is kept, so memory does not grow with the
+//! number of seeds.
 
 use crate::case::Case;
 use crate::counts::Judged;
@@ -26,7 +28,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// All variants of a file, or one of them, with settings on top. Comparisons are made only if all variants run.
+    /// All variants of a file, or one of them, with settings on top. Comparisons are made only if
+    /// all variants run.
     ///
     /// # Errors
     /// Everything that is wrong with the file or the settings, each thing once.
@@ -42,7 +45,8 @@ impl Plan {
             warnings: Vec::new(),
         };
         let mut errors = Vec::new();
-        let variants: Vec<&str> = variant.map_or_else(|| file.variants().collect(), |one| vec![one]);
+        let variants: Vec<&str> =
+            variant.map_or_else(|| file.variants().collect(), |one| vec![one]);
         for variant in variants {
             match file.resolve(variant, sets) {
                 Ok(mut resolved) => {
@@ -220,8 +224,9 @@ impl VariantReport {
     }
 }
 
-/// Runs every variant of every plan with every seed, on `jobs` threads. `progress` is told, after each run, how many runs are
-/// done of how many; it may stop everything, and then there is no report.
+/// Runs every variant of every plan with every seed, on `jobs` threads. `progress` is told, after
+/// each run, how many runs are done of how many; it may stop everything, and then there is no
+/// report.
 pub fn run(
     plans: &[Plan],
     seeds: Seeds,
@@ -233,7 +238,8 @@ pub fn run(
         .enumerate()
         .flat_map(|(plan, it)| it.cases.iter().map(move |case| (plan, case)))
         .collect();
-    let wanted: Vec<Vec<Quantity>> = cases.iter().map(|&(p, case)| wanted(&plans[p], case)).collect();
+    let wanted: Vec<Vec<Quantity>> =
+        cases.iter().map(|&(p, case)| wanted(&plans[p], case)).collect();
     let mut folds: Vec<Fold> =
         cases.iter().zip(&wanted).map(|(&(_, case), wanted)| Fold::new(case, wanted)).collect();
     let total = cases.len() as u64 * seeds.count();
@@ -375,12 +381,7 @@ impl Fold {
 
 impl ExpectationReport {
     fn new(expected: &Expected) -> Self {
-        ExpectationReport {
-            text: expected.text.clone(),
-            held: 0,
-            failed: 0,
-            failures: Vec::new(),
-        }
+        ExpectationReport { text: expected.text.clone(), held: 0, failed: 0, failures: Vec::new() }
     }
 
     fn add(&mut self, seed: u64, expected: Expected) {
@@ -441,7 +442,9 @@ impl ShowMean for Quantity {
     /// Counts with one decimal, everything else rounded to its own unit.
     fn show_mean(&self, sum: u128, of: u128) -> String {
         let is_count = match self {
-            Quantity::Counter(counter) => counter.unit() == acklab_scenario::expect::CounterUnit::Count,
+            Quantity::Counter(counter) => {
+                counter.unit() == acklab_scenario::expect::CounterUnit::Count
+            }
             Quantity::Cause(_) => true,
             Quantity::ShareOfAcked(_) => false,
         };

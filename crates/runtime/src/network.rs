@@ -251,6 +251,27 @@ impl Network {
         if from == to {
             return LOOPBACK;
         }
+        let mut transit = self.propagation(from, to, now);
+        if self.model.bytes_per_second > 0 {
+            let transmission = self.transmission(size);
+            let index = self.index(from, to);
+            let link = &mut self.links[index];
+            let begins = link.free_at.map_or(now, |free_at| free_at.max(now));
+            let free_at = begins + transmission;
+            link.free_at = Some(free_at);
+            transit += free_at.since(now);
+        }
+        transit
+    }
+
+    /// How long a packet occupies a line of limited bandwidth.
+    fn transmission(&self, size: u32) -> SimDuration {
+        let nanos = u128::from(size) * 1_000_000_000 / u128::from(self.model.bytes_per_second);
+        SimDuration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+
+    /// How long a packet is under way, retransmissions included.
+    fn propagation(&mut self, from: NodeId, to: NodeId, now: SimTime) -> SimDuration {
         let index = self.index(from, to);
         let is_client = |node: NodeId| usize::from(node.0) >= self.first_client;
         let latency = if is_client(from) || is_client(to) {
@@ -270,14 +291,6 @@ impl Network {
                 draws::span(drawn, weather.draw(now))
             }
         };
-        if self.model.bytes_per_second > 0 {
-            let link = &mut self.links[index];
-            let begins = link.free_at.map_or(now, |free_at| free_at.max(now));
-            let nanos = u64::from(size) * 1_000_000_000 / self.model.bytes_per_second;
-            let free_at = begins + SimDuration::from_nanos(nanos);
-            link.free_at = Some(free_at);
-            transit += free_at.since(now);
-        }
         if !self.disturbances.is_empty() {
             transit += self.disturbed(from, to, now);
         }
@@ -421,7 +434,15 @@ impl Network {
         let resumes = next_retransmission(*first_sent, now, timeout);
         let mut arrivals = Vec::with_capacity(held.len());
         for (_, packet) in held {
-            let transit = self.transit(sender.node, receiver.node, packet.size(), resumes);
+            // A socket that was closed while it asked for a connection asks no more; one that had sent goes on.
+            if matches!(packet, Packet::Open) && !sender.open {
+                continue;
+            }
+            // Later packets of other connections do not queue behind what is sent only then.
+            let mut transit = self.propagation(sender.node, receiver.node, resumes);
+            if self.model.bytes_per_second > 0 {
+                transit += self.transmission(packet.size());
+            }
             let stream = &mut self.connections[connection as usize].streams[way as usize];
             let arrival = stream.after_the_last(resumes + transit);
             arrivals.push((arrival, packet));

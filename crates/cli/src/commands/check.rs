@@ -13,9 +13,8 @@ pub fn execute(args: &CheckArgs) -> Result<Status, Failure> {
     let mut sound = String::new();
     let mut wrong = Vec::new();
     for name in &args.scenarios {
-        let plan = source::open(name).and_then(|file| {
-            Plan::new(&file, None, &args.sets).map_err(Failure::Scenario)
-        });
+        let plan = source::open(name)
+            .and_then(|file| Plan::new(&file, None, &args.sets).map_err(Failure::Scenario));
         match plan {
             Ok(plan) => {
                 failure::show_diagnostics(plan.warnings());

@@ -72,12 +72,8 @@ fn kinds_or_all(args: &ExplainArgs) -> Vec<AnomalyKind> {
     if kinds.is_empty() { ALL_KINDS.to_vec() } else { kinds }
 }
 
-const ALL_KINDS: [AnomalyKind; 4] = [
-    AnomalyKind::Lost,
-    AnomalyKind::Duplicated,
-    AnomalyKind::Reordered,
-    AnomalyKind::Phantom,
-];
+const ALL_KINDS: [AnomalyKind; 4] =
+    [AnomalyKind::Lost, AnomalyKind::Duplicated, AnomalyKind::Reordered, AnomalyKind::Phantom];
 
 /// Adds the records that have suffered. A record may suffer in several ways; it has one life.
 fn anomalous(
@@ -96,7 +92,10 @@ fn anomalous(
 
 fn nothing_to_explain(args: &ExplainArgs, request: &Request) -> String {
     let words: Vec<&str> = kinds_or_all(args).into_iter().map(AnomalyKind::name).collect();
-    let example = format!("--record {}#0", request.case.scenario.producers.first().map_or("shop", |p| &p.name));
+    let example = format!(
+        "--record {}#0",
+        request.case.scenario.producers.first().map_or("shop", |p| &p.name)
+    );
     format!(
         "No record was {}.\n  the life of any record: {}\n",
         words.join(", ").replace("phantom", "a phantom"),

@@ -18,11 +18,16 @@ use std::fmt::{Debug, Display};
 pub fn execute(args: &ReplayArgs) -> Result<Status, Failure> {
     let request = Request::resolve(&args.scenario)?;
     let (view, ended_at) = request.case.view_at(args.seed, args.at)?;
-    let Some(view) = view else {
-        let message = format!("{} is not within the history", exact(args.at));
-        let help = format!("with seed {} it is over at {ended_at}", args.seed);
-        return Err(Failure::with_help(message, help));
+    let outside = |help: String| {
+        Failure::with_help(format!("{} is not within the history", exact(args.at)), help)
     };
+    let Some(view) = view else {
+        return Err(outside(format!("with seed {} it is over at {ended_at}", args.seed)));
+    };
+    let nobody = view.processes.iter().all(|process| process.machines.is_empty());
+    if nobody && args.at < SimTime::ZERO {
+        return Err(outside("no process had been started by then".to_owned()));
+    }
     output::print(&render(&request.case.scenario, &view, args.seed, width()))?;
     Ok(Status::AsExpected)
 }
@@ -33,7 +38,8 @@ fn render(scenario: &Scenario, view: &ClusterView, seed: u64, width: usize) -> S
         variant => format!(" · {variant}"),
     };
     let title = styled(BOLD, &format!("{}{variant}", scenario.name));
-    let mut text = format!("{title} · seed {seed} · Kafka {} · at {}\n", scenario.kafka, exact(view.at));
+    let mut text =
+        format!("{title} · seed {seed} · Kafka {} · at {}\n", scenario.kafka, exact(view.at));
     text.push_str("\n  faults in force\n");
     if view.faults.is_empty() {
         text.push_str("    none\n");

@@ -9,7 +9,8 @@ use crate::request;
 use crate::text::{Align, BAD, BOLD, GOOD, Rows, grouped, percent, quoted, styled, width};
 use acklab_experiment::junit;
 use acklab_experiment::test::{
-    ComparisonReport, ExpectationReport, ScenarioReport, ShareReport, TestReport, VariantReport, run,
+    ComparisonReport, ExpectationReport, ScenarioReport, ShareReport, TestReport, VariantReport,
+    run,
 };
 use acklab_verdict::names::counted;
 use serde_json::json;
@@ -45,12 +46,7 @@ fn render(report: &TestReport, args: &TestArgs) -> String {
     let mut failed = 0;
     let mut all = 0;
     for (scenario, name) in report.scenarios.iter().zip(&args.scenarios.scenarios) {
-        let _ = writeln!(
-            text,
-            "{} · seeds {}",
-            styled(BOLD, &scenario.scenario),
-            report.seeds
-        );
+        let _ = writeln!(text, "{} · seeds {}", styled(BOLD, &scenario.scenario), report.seeds);
         for variant in &scenario.variants {
             let checks = checks(variant, name, args);
             all += checks.len();
@@ -99,7 +95,8 @@ impl Check {
 fn render_variant(variant: &VariantReport, checks: &[Check]) -> String {
     let mut rows = Rows::new(&[Align::Left, Align::Right, Align::Right, Align::Right]).indented(4);
     for of in variant.anomalies.iter().filter(|of| of.total > 0) {
-        let tenths = (u128::from(of.total) * 10 / u128::from(variant.seeds.max(1))).min(u128::from(u64::MAX));
+        let tenths = (u128::from(of.total) * 10 / u128::from(variant.seeds.max(1)))
+            .min(u128::from(u64::MAX));
         rows.add([
             of.anomaly.name().to_owned(),
             format!("in {} of seeds", percent(of.seeds, variant.seeds)),

@@ -64,7 +64,8 @@ pub fn brokers(page: &Page<'_>) -> String {
             rows.add(row);
             continue;
         };
-        let leads = broker.partitions.iter().filter(|it| matches!(it.role, RoleView::Leader { .. }));
+        let leads =
+            broker.partitions.iter().filter(|it| matches!(it.role, RoleView::Leader { .. }));
         let fenced = if broker.fenced { ", fenced" } else { "" };
         rows.add([
             process.name.clone(),
@@ -185,7 +186,8 @@ fn replica_rows(
             remark,
         ]);
     }
-    for (id, process) in broker_processes(page).into_iter().filter(|(_, it)| it.machines.is_empty()) {
+    for (id, process) in broker_processes(page).into_iter().filter(|(_, it)| it.machines.is_empty())
+    {
         if state.is_some_and(|state| state.replicas.contains(&id)) {
             rows.add([process.name.clone(), page.process_state(process.state)]);
         }
@@ -211,11 +213,13 @@ fn fetch_state(page: &Page<'_>, follower: &FollowerView) -> String {
 }
 
 fn waiting(produces: usize, fetches: usize) -> String {
-    let part = |count: usize, what: &str| match count {
+    let part = |count: usize, one: &str, several: &str| match count {
         0 => String::new(),
-        count => format!(", {} wait", acklab_verdict::names::counted(count as u64, what)),
+        1 => format!(", 1 {one} waits"),
+        count => format!(", {} {several} wait", grouped(count as u64)),
     };
-    format!("{}{}", part(produces, "produce"), part(fetches, "fetch"))
+    let produces = part(produces, "produce", "produces");
+    format!("{produces}{}", part(fetches, "fetch", "fetches"))
 }
 
 fn active_controller<'a>(page: &Page<'a>) -> Option<&'a ControllerView> {

@@ -1,5 +1,5 @@
-//! The verdict of one history, for a person: what happened to the records, why, which one to look at, when it happened, and
-//! whether it was expected.
+//! The verdict of one history, for a person: what happened to the records, why, which one to look
+//! at, when it happened, and whether it was expected.
 
 use crate::request::Request;
 use crate::text::{
@@ -97,9 +97,8 @@ impl Page<'_> {
             let sentence = headline(kind, &verdict.records);
             self.line(&format!("  {}", styled(BAD, &sentence)));
             for cause in causes {
-                let of_it = |anomaly: &&Anomaly| {
-                    anomaly.kind == kind && anomaly.cause == cause.cause
-                };
+                let of_it =
+                    |anomaly: &&Anomaly| anomaly.kind == kind && anomaly.cause == cause.cause;
                 self.cause(cause, verdict.anomalies.iter().find(of_it), verdict);
             }
             self.line("");
@@ -210,7 +209,8 @@ impl Page<'_> {
         if verdict.timeline.is_empty() {
             return;
         }
-        let times: Vec<String> = verdict.timeline.iter().map(|entry| entry.at.to_string()).collect();
+        let times: Vec<String> =
+            verdict.timeline.iter().map(|entry| entry.at.to_string()).collect();
         let time_width = times.iter().map(String::len).max().unwrap_or(0);
         let margin = LABEL + time_width + 2;
         let indent = " ".repeat(margin);
@@ -243,16 +243,15 @@ impl Page<'_> {
             let name = verdict.partition_name(worst.partition);
             let total = micros(worst.leaderless_total.as_micros());
             let longest = micros(worst.write_gap_longest.as_micros());
-            let text = format!("{name}: {total} without a working leader, {longest} without a write");
+            let text =
+                format!("{name}: {total} without a working leader, {longest} without a write");
             self.line(&format!("{:LABEL$}{text}", "  downtime"));
         }
     }
 
     fn violations(&mut self, verdict: &Verdict) {
-        let lists = [
-            ("violation", &verdict.violations),
-            ("known violation", &verdict.known_violations),
-        ];
+        let lists =
+            [("violation", &verdict.violations), ("known violation", &verdict.known_violations)];
         for (what, violations) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
             let heading = names::counted(violations.len() as u64, what);
             self.line(&format!("  {}", styled(BAD, &heading)));
@@ -261,7 +260,10 @@ impl Page<'_> {
                 let node = violation.node.map(|node| names::node(&verdict.header, node));
                 let node = node.map_or_else(String::new, |node| format!("{node}: "));
                 self.paragraph(
-                    &format!("{} {node}{}: {}{known}", violation.at, violation.invariant, violation.text),
+                    &format!(
+                        "{} {node}{}: {}{known}",
+                        violation.at, violation.invariant, violation.text
+                    ),
                     4,
                 );
             }
@@ -288,8 +290,12 @@ impl Page<'_> {
         let space = " ".repeat(gap);
         self.line(&format!("{label}{summary}{space}{}", styled(DIM, &digest)));
         if failed.is_empty() {
-            let texts: Vec<&str> = outcome.expectations.iter().map(|it| it.text.as_str()).collect();
-            self.paragraph(&texts.join(" · "), LABEL);
+            // Lines break between expectations only.
+            let texts: Vec<String> =
+                outcome.expectations.iter().map(|it| it.text.replace(' ', NO_BREAK)).collect();
+            for line in wrapped(&texts.join(" · "), self.width - LABEL) {
+                self.line(&format!("{:LABEL$}{}", "", line.replace(NO_BREAK, " ")));
+            }
         }
         for expected in failed {
             let text = format!("not {}: {}", expected.text, expected.actual);
@@ -340,15 +346,14 @@ const BREAKDOWN: [(&str, CountOf); 9] = [
     ("phantom", |of| of.phantom),
 ];
 
-const KINDS: [AnomalyKind; 4] = [
-    AnomalyKind::Lost,
-    AnomalyKind::Duplicated,
-    AnomalyKind::Reordered,
-    AnomalyKind::Phantom,
-];
+const KINDS: [AnomalyKind; 4] =
+    [AnomalyKind::Lost, AnomalyKind::Duplicated, AnomalyKind::Reordered, AnomalyKind::Phantom];
 
 /// Width of the labels at the left.
 const LABEL: usize = 13;
+
+/// A space at which no line breaks.
+const NO_BREAK: &str = "\u{a0}";
 
 /// So many violations are shown.
 const VIOLATIONS_SHOWN: usize = 10;

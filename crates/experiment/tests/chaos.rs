@@ -1,0 +1,172 @@
+//! Random scenarios with random faults: whatever happens, the simulator must not panic, must be deterministic by either
+//! driver, must break no promise, must explain every anomaly and must come to rest.
+//!
+//! `ACKLAB_CHAOS=100..400 cargo test --profile quick -p acklab-experiment --test chaos` runs other cases than the few of
+//! the ordinary suite. A case that fails is shrunk by leaving out faults, producers and readers, and printed.
+
+#[path = "chaos/generator.rs"]
+mod generator;
+
+use acklab_experiment::{Case, Driver, Outcome};
+use acklab_scenario::model::Scenario;
+use acklab_scenario::{ScenarioFile, write_faults};
+use acklab_verdict::Counter;
+use generator::{Plan, plan};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// What a case must not do, if it does.
+type Finding = Option<String>;
+
+fn case_of(plan: &Plan) -> Result<Case, String> {
+    let text = plan.text();
+    let file = ScenarioFile::parse("chaos", None, &text).map_err(|error| error.to_string())?;
+    let resolved = file.resolve("base", &[]).map_err(|errors| {
+        errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    })?;
+    Ok(Case::from(resolved))
+}
+
+/// The verdict, in one line of what must be equal.
+fn essence(outcome: &Outcome) -> String {
+    format!(
+        "{} {} events {} end {} stuck {:?} struck {}",
+        outcome.verdict.digest.trajectory,
+        outcome.verdict.digest.verdict,
+        outcome.events,
+        outcome.ended_at.0,
+        outcome.stuck,
+        outcome.schedule.len(),
+    )
+}
+
+fn examine(plan: &Plan, seed: u64) -> Finding {
+    let case = match case_of(plan) {
+        Ok(case) => case,
+        Err(error) => return Some(format!("refused: {error}")),
+    };
+    let run = |driver| case.run_by(seed, driver, ()).map(|(outcome, ())| outcome);
+    let first = match run(Driver::Madsim) {
+        Ok(outcome) => outcome,
+        Err(defect) => return Some(format!("panic: {defect}")),
+    };
+    unwanted(plan, &first)
+        .or_else(|| match run(Driver::Madsim) {
+            Ok(again) if essence(&again) == essence(&first) => None,
+            Ok(again) => Some(format!("twice: {}\n{}", essence(&first), essence(&again))),
+            Err(defect) => Some(format!("twice: panic: {defect}")),
+        })
+        .or_else(|| match run(Driver::Plain) {
+            Ok(plain) if essence(&plain) == essence(&first) => None,
+            Ok(plain) => Some(format!("drivers: {}\n{}", essence(&first), essence(&plain))),
+            Err(defect) => Some(format!("drivers: panic: {defect}")),
+        })
+        .or_else(|| replayed(&case, seed, &first))
+}
+
+/// What no outcome may show.
+fn unwanted(plan: &Plan, outcome: &Outcome) -> Finding {
+    let verdict = &outcome.verdict;
+    if let Some(violation) = verdict.violations.first() {
+        let (at, name) = (violation.at.as_secs_f64(), violation.invariant);
+        return Some(format!("violation {name} at {at}: {}", violation.text));
+    }
+    let none = |counter: Counter| {
+        let count = verdict.count(counter);
+        (count > 0).then(|| format!("{} = {count}: {:?}", counter.name(), verdict.causes))
+    };
+    none(Counter::Unexplained)
+        .or_else(|| none(Counter::Lost).filter(|_| plan.loses_nothing()))
+        .or_else(|| none(Counter::Duplicated).filter(|_| plan.exactly_once()))
+        .or_else(|| none(Counter::Reordered).filter(|_| plan.exactly_once()))
+        .or_else(|| {
+            let stuck = outcome.stuck.as_ref().filter(|_| !plan.has_permanent_fault())?;
+            Some(format!("stuck: {}", stuck.because.join("; ")))
+        })
+}
+
+/// The faults that struck, written out and read again, make the same history.
+fn replayed(case: &Case, seed: u64, first: &Outcome) -> Finding {
+    let written = write_faults(&first.schedule, &case.scenario);
+    let faults = match ScenarioFile::parse_faults("schedule", &written, &case.scenario) {
+        Ok(faults) => faults,
+        Err(errors) => {
+            let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            return Some(format!("schedule refused: {}\n{written}", errors.join("\n")));
+        }
+    };
+    if faults != first.schedule {
+        return Some(format!("schedule read otherwise:\n{:?}\n{faults:?}", first.schedule));
+    }
+    let scenario = Scenario { faults, ..Scenario::clone(&case.scenario) };
+    let fixed = Case { scenario: Arc::new(scenario), ..case.clone() };
+    match fixed.run(seed) {
+        Ok(again) if again.schedule != first.schedule => {
+            let other = write_faults(&again.schedule, &case.scenario);
+            Some(format!("schedule struck otherwise:\n{written}\n{other}"))
+        }
+        Ok(again) if again.verdict.digest.verdict != first.verdict.digest.verdict => {
+            Some(format!("schedule: other fates\n{written}"))
+        }
+        Ok(_) => None,
+        Err(defect) => Some(format!("schedule: panic: {defect}")),
+    }
+}
+
+/// Leaves out what is not needed for a finding of the same kind.
+fn shrink(mut plan: Plan, seed: u64, mut finding: String) -> (Plan, String) {
+    let kind = |finding: &str| {
+        let head = finding.split([':', '=']).next().unwrap_or_default();
+        head.split_whitespace().take(2).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let wanted = kind(&finding);
+    let mut progress = true;
+    while std::mem::take(&mut progress) {
+        let mut smaller = Vec::new();
+        for index in 0..plan.faults.len() {
+            let mut without = plan.clone();
+            without.faults.remove(index);
+            smaller.push(without);
+        }
+        for index in 0..plan.readers.len() {
+            let mut without = plan.clone();
+            without.readers.remove(index);
+            smaller.push(without);
+        }
+        for index in 0..plan.producers.len() {
+            let mut without = plan.clone();
+            without.producers.remove(index);
+            smaller.push(without);
+        }
+        for candidate in smaller {
+            if let Some(found) = examine(&candidate, seed)
+                && kind(&found) == wanted
+            {
+                (plan, finding, progress) = (candidate, found, true);
+                break;
+            }
+        }
+    }
+    (plan, finding)
+}
+
+/// The cases to run: `A..B` in the variable, or a few.
+fn cases() -> Range<u64> {
+    let Ok(text) = std::env::var("ACKLAB_CHAOS") else { return 0..24 };
+    let (first, end) = text.split_once("..").expect("ACKLAB_CHAOS=A..B");
+    first.parse().expect("a number")..end.parse().expect("a number")
+}
+
+#[test]
+fn whatever_happens() {
+    let mut failures = Vec::new();
+    for case in cases() {
+        let plan = plan(case);
+        let Some(finding) = examine(&plan, case) else { continue };
+        let (plan, finding) = shrink(plan, case, finding);
+        let text = format!("case {case}: {finding}\n{}", plan.text());
+        eprintln!("{text}");
+        failures.push(format!("case {case}: {}", finding.lines().next().unwrap_or_default()));
+    }
+    assert!(failures.is_empty(), "{} cases failed:\n{}", failures.len(), failures.join("\n"));
+}
