@@ -36,6 +36,10 @@ pub(crate) struct Faults {
 struct Planned {
     spec: FaultSpec,
     rng: NodeRng,
+    /// What has been drawn for it when its trigger was fulfilled, if it strikes at once.
+    drawn: Option<Fault>,
+    /// The number of the fault that fulfilled its trigger.
+    awaited: Option<u32>,
 }
 
 /// A fault that waits for a fact.
@@ -53,6 +57,8 @@ struct Active {
     number: u32,
     spec: usize,
     permanent: bool,
+    /// When it ends, if that is known.
+    ends_at: Option<SimTime>,
     change: Change,
 }
 
@@ -78,6 +84,8 @@ impl Faults {
         let plan = |(index, spec): (usize, &FaultSpec)| Planned {
             spec: spec.clone(),
             rng: draws::stream(seed, Purpose::Fault, index as u64),
+            drawn: None,
+            awaited: None,
         };
         Faults {
             specs: scenario.faults.iter().enumerate().map(plan).collect(),
@@ -115,9 +123,30 @@ impl Faults {
 
     /// Whether a fault in force keeps a process from running.
     pub(crate) fn holds_down(&self, node: NodeId) -> bool {
+        self.keeps_down(node) || self.keeps_paused(node)
+    }
+
+    /// Whether a fault in force has ended a process and will start it again.
+    fn keeps_down(&self, node: NodeId) -> bool {
         self.active.iter().any(|active| match &active.change {
-            Change::Down(nodes) | Change::Paused(nodes) => nodes.contains(&node),
-            Change::Cut(_) | Change::Disturbed | Change::Drops { .. } | Change::Slow(..) => false,
+            Change::Down(nodes) => nodes.contains(&node),
+            Change::Paused(_)
+            | Change::Cut(_)
+            | Change::Disturbed
+            | Change::Drops { .. }
+            | Change::Slow(..) => false,
+        })
+    }
+
+    /// Whether a fault in force lets a process stand still.
+    fn keeps_paused(&self, node: NodeId) -> bool {
+        self.active.iter().any(|active| match &active.change {
+            Change::Paused(nodes) => nodes.contains(&node),
+            Change::Down(_)
+            | Change::Cut(_)
+            | Change::Disturbed
+            | Change::Drops { .. }
+            | Change::Slow(..) => false,
         })
     }
 
@@ -209,6 +238,9 @@ impl<O: Observer> World<O> {
         for spec in fulfilled {
             let When::After { delay, .. } = self.faults.specs[spec].spec.when else { continue };
             let immediate = delay == SimDuration::ZERO;
+            if immediate {
+                self.draw_now(spec);
+            }
             if immediate && self.faults.strikes_now.is_none() && self.kills(spec, stamped.node) {
                 self.faults.strikes_now = Some(spec);
                 strikes_itself = true;
@@ -220,9 +252,22 @@ impl<O: Observer> World<O> {
         strikes_itself
     }
 
-    /// Whether a fault kills a process, as roles are now.
+    /// Draws which fault strikes, and whom: before it is known whether it strikes between two effects.
+    fn draw_now(&mut self, spec: usize) {
+        let planned = &mut self.faults.specs[spec];
+        let mut fault = draw_one(&planned.spec.fault, &mut planned.rng);
+        if let Fault::Kill(targets) | Fault::PowerLoss(targets) = &mut fault {
+            for target in targets.iter_mut().filter(|target| **target == Target::AnyBroker) {
+                *target = Target::Broker(self.any_broker(spec));
+            }
+        }
+        self.faults.specs[spec].drawn = Some(fault);
+    }
+
+    /// Whether a fault that has been drawn kills a process, as roles are now.
     fn kills(&mut self, spec: usize, node: NodeId) -> bool {
-        let targets = match &self.faults.specs[spec].spec.fault {
+        let Some(fault) = &self.faults.specs[spec].drawn else { return false };
+        let targets = match fault {
             Fault::Kill(targets) | Fault::PowerLoss(targets) => targets.clone(),
             Fault::Pause(_)
             | Fault::ControlledShutdown(_)
@@ -234,7 +279,7 @@ impl<O: Observer> World<O> {
             | Fault::SlowDisk { .. }
             | Fault::OneOf(_) => return false,
         };
-        !targets.contains(&Target::AnyBroker) && self.resolve(spec, &targets, &[]).contains(&node)
+        self.resolve(spec, &targets, &[]).contains(&node)
     }
 
     /// The fault that has waited for this very moment strikes.
@@ -251,9 +296,14 @@ impl<O: Observer> World<O> {
             return;
         }
         let planned = &mut self.faults.specs[spec];
-        let fault = draw_one(&planned.spec.fault, &mut planned.rng);
+        let fault = match planned.drawn.take() {
+            Some(fault) => fault,
+            None => draw_one(&planned.spec.fault, &mut planned.rng),
+        };
+        let lasts = !matches!(fault, Fault::PreferredElection(_));
         let lasting = planned.spec.lasting.map(|span| draws::next_span(span, &mut planned.rng));
-        let permanent = planned.spec.permanent;
+        let lasting = lasting.filter(|_| lasts);
+        let permanent = planned.spec.permanent && lasts;
         if let When::Every { period, .. } = planned.spec.when {
             let at = self.now + draws::next_span(period, &mut planned.rng);
             self.plan_strike(spec, at);
@@ -263,6 +313,12 @@ impl<O: Observer> World<O> {
         let when = match &self.faults.specs[spec].spec.when {
             When::At(_) | When::Every { .. } => {
                 When::At(Span::Exactly(self.now.since(SimTime::ZERO)))
+            }
+            // In the schedule, faults are counted as they struck.
+            When::After { trigger: Trigger::Fault(listed, phase), delay } => {
+                let awaited = self.faults.specs[spec].awaited;
+                let number = awaited.map_or(*listed, |number| number as usize);
+                When::After { trigger: Trigger::Fault(number, *phase), delay: *delay }
             }
             after @ When::After { .. } => after.clone(),
         };
@@ -276,13 +332,25 @@ impl<O: Observer> World<O> {
         });
         let change = self.carry_out(number, &fixed);
         if let Some(change) = change {
-            self.faults.active.push(Active { number, spec, permanent, change });
-            if let Some(lasting) = lasting {
-                let at = self.now + lasting;
+            let ends_at = lasting.map(|lasting| self.now + lasting);
+            self.faults.active.push(Active { number, spec, permanent, ends_at, change });
+            if let Some(at) = ends_at {
                 self.push(at, Body::World(WorldEvent::FaultEnds { fault: number }));
             }
         }
-        self.fault_reached(spec, FaultPhase::Began);
+        self.fault_reached(spec, number, FaultPhase::Began);
+    }
+
+    /// A fault's time has come. Those that end at the same instant end first.
+    pub(crate) fn fault_is_due(&mut self, spec: usize) {
+        let now = self.now;
+        let over = |active: &&Active| active.ends_at.is_some_and(|ends_at| ends_at <= now);
+        let over: Vec<u32> =
+            self.faults.active.iter().filter(over).map(|active| active.number).collect();
+        for fault in over {
+            self.fault_ends(fault);
+        }
+        self.fault_strikes(spec);
     }
 
     /// The faults in force, in words.
@@ -294,7 +362,7 @@ impl<O: Observer> World<O> {
     }
 
     /// Other faults may wait for this one.
-    fn fault_reached(&mut self, spec: usize, phase: FaultPhase) {
+    fn fault_reached(&mut self, spec: usize, number: u32, phase: FaultPhase) {
         let mut fulfilled = Vec::new();
         self.faults.armed.retain(|armed| {
             let happened = armed.trigger == Trigger::Fault(spec, phase);
@@ -305,6 +373,7 @@ impl<O: Observer> World<O> {
         });
         for next in fulfilled {
             let When::After { delay, .. } = self.faults.specs[next].spec.when else { continue };
+            self.faults.specs[next].awaited = Some(number);
             let at = self.now + delay;
             self.push(at, Body::World(WorldEvent::FaultStrikes { spec: next }));
         }
@@ -321,12 +390,16 @@ impl<O: Observer> World<O> {
         match active.change {
             Change::Down(nodes) => {
                 for node in nodes {
-                    self.restart(node);
+                    if !self.faults.keeps_down(node) {
+                        self.restart(node);
+                    }
                 }
             }
             Change::Paused(nodes) => {
                 for node in nodes {
-                    self.resume(node);
+                    if !self.faults.keeps_paused(node) {
+                        self.resume(node);
+                    }
                 }
             }
             Change::Cut(links) => self.heal_links(&links),
@@ -335,7 +408,7 @@ impl<O: Observer> World<O> {
             }
             Change::Drops { .. } | Change::Slow(..) => {}
         }
-        self.fault_reached(active.spec, FaultPhase::Ended);
+        self.fault_reached(active.spec, active.number, FaultPhase::Ended);
     }
 
     /// The workload is over: what is not permanent heals, what has not struck does not.
@@ -379,8 +452,7 @@ impl<O: Observer> World<O> {
             Fault::ControlledShutdown(targets) => {
                 let nodes = self.resolve(0, targets, &[]);
                 for &node in &nodes {
-                    self.nodes[usize::from(node.0)].restart_when_dead = false;
-                    self.call_broker(node, BrokerCall::ShutDown);
+                    self.shut_down(node);
                 }
                 Some(Change::Down(nodes))
             }
@@ -463,6 +535,16 @@ impl<O: Observer> World<O> {
             None => self.partitions().collect(),
         };
         self.call_controller(ControllerCall::ElectLeaders { partitions, unclean: false });
+    }
+
+    /// A process gets SIGTERM. One that is still starting ends at once.
+    fn shut_down(&mut self, node: NodeId) {
+        let host = &mut self.nodes[usize::from(node.0)];
+        host.restart_when_dead = false;
+        match host.life {
+            Life::Dead => self.kill(node),
+            Life::Running | Life::Paused(_) => self.call_broker(node, BrokerCall::ShutDown),
+        }
     }
 
     /// An operator's call to a broker.

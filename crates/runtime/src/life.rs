@@ -164,9 +164,11 @@ impl<O: Observer> World<O> {
 
     // ---- ends ------------------------------------------------------------------------------------------------------
 
-    /// Kills a process. Its host lives on, and resets its connections.
+    /// Kills a process. Its host lives on, and resets its connections. One that is about to start does not.
     pub(crate) fn kill(&mut self, node: NodeId) {
-        if self.nodes[usize::from(node.0)].life == Life::Dead {
+        let host = &mut self.nodes[usize::from(node.0)];
+        if host.life == Life::Dead {
+            host.incarnation += 1;
             return;
         }
         self.state(node, TraceEvent::ProcessKilled);

@@ -65,7 +65,8 @@ impl<O: Observer> World<O> {
     }
 
     fn restless_producers(&self, found: &mut Vec<String>) {
-        for node in &self.nodes {
+        // Whoever is never to run again resolves nothing any more.
+        for node in self.nodes.iter().filter(|node| !self.faults.holds_down(node.id)) {
             let waiting = node.application.as_ref().map_or(0, |app| app.waiting_to_resend);
             let idle = node.producer().is_none_or(acklab_machines::producer::Producer::is_idle);
             if !idle || waiting > 0 {

@@ -2,7 +2,7 @@
 
 use crate::world::World;
 use acklab_scenario::model::{Direction, Fault, Target};
-use acklab_vocab::ids::{NodeId, TopicPartition};
+use acklab_vocab::ids::{BrokerId, NodeId, TopicPartition};
 use acklab_vocab::metadata_log::PartitionState;
 use acklab_vocab::trace::{NodeHeader, Observer};
 
@@ -49,9 +49,8 @@ impl<O: Observer> World<O> {
                 nodes.extend(by_header(&|header| header.reader == Some(reader as u16)));
             }
             Target::AnyBroker => {
-                let brokers = self.scenario.cluster.brokers.clone();
-                let drawn = self.faults.rng(spec).below(brokers.len() as u64);
-                nodes.extend(brokers.get(drawn as usize).map(|&broker| self.broker_node(broker)));
+                let drawn = self.any_broker(spec);
+                nodes.push(self.broker_node(drawn));
             }
             Target::Brokers => nodes.extend(by_header(&|header| header.broker.is_some())),
             Target::Controllers => nodes.extend(by_header(&|header| header.controller.is_some())),
@@ -59,6 +58,13 @@ impl<O: Observer> World<O> {
                 .extend(by_header(&|header| header.producer.is_some() || header.reader.is_some())),
             Target::Rest => {}
         }
+    }
+
+    /// A broker drawn for a fault. There is at least one.
+    pub(crate) fn any_broker(&mut self, spec: usize) -> BrokerId {
+        let brokers = self.scenario.cluster.brokers.len() as u64;
+        let drawn = self.faults.rng(spec).below(brokers);
+        self.scenario.cluster.brokers[drawn as usize]
     }
 
     pub(crate) fn partition_state(&self, partition: TopicPartition) -> Option<PartitionState> {
@@ -78,7 +84,7 @@ impl<O: Observer> World<O> {
         Some(self.broker_node(follower))
     }
 
-    /// A fault with every role and draw replaced by what it stands for now.
+    /// A fault with every role and draw replaced by what it stands for now. Roles that nobody has stay as they are.
     pub(crate) fn fix(&mut self, spec: usize, fault: &Fault) -> Fault {
         let mut fixed = fault.clone();
         let (first, second) = match &mut fixed {
@@ -96,7 +102,7 @@ impl<O: Observer> World<O> {
         match (first, second) {
             (Some(first), None) => {
                 let nodes = self.resolve(spec, &first.clone(), &[]);
-                *first = self.targets(&nodes);
+                self.name_targets(first, &nodes);
             }
             (Some(first), Some(second)) => {
                 let (one, other) = (first.clone(), second.clone());
@@ -109,16 +115,19 @@ impl<O: Observer> World<O> {
                     let b = self.resolve_nodes(&other, &a);
                     (a, b)
                 };
-                *first = self.targets(&a);
-                *second = self.targets(&b);
+                self.name_targets(first, &a);
+                self.name_targets(second, &b);
             }
             (None, _) => {}
         }
         fixed
     }
 
-    /// Processes as targets that name them.
-    fn targets(&self, nodes: &[NodeId]) -> Vec<Target> {
+    /// Targets that name processes, in the place of the roles that these have.
+    fn name_targets(&self, targets: &mut Vec<Target>, nodes: &[NodeId]) {
+        if nodes.is_empty() {
+            return;
+        }
         let name = |node: &NodeId| {
             let header = &self.header.nodes[usize::from(node.0)];
             match (header.broker, header.controller, header.producer, header.reader) {
@@ -132,7 +141,7 @@ impl<O: Observer> World<O> {
                 }
             }
         };
-        nodes.iter().map(name).collect()
+        *targets = nodes.iter().map(name).collect();
     }
 
     pub(crate) fn describe(&self, fault: &Fault) -> String {
@@ -171,11 +180,13 @@ impl<O: Observer> World<O> {
     }
 
     fn names(&self, targets: &[Target]) -> String {
-        let names: Vec<String> = targets.iter().map(|target| self.target_name(target)).collect();
+        let names: Vec<String> =
+            targets.iter().filter_map(|target| self.target_name(target)).collect();
         if names.is_empty() { "nobody".to_owned() } else { names.join(", ") }
     }
 
-    fn target_name(&self, target: &Target) -> String {
+    /// `None` for a role, which stands in a fixed fault only where nobody has it.
+    fn target_name(&self, target: &Target) -> Option<String> {
         let node = match *target {
             Target::Broker(broker) => self.broker_node(broker),
             Target::Controller(controller) => self.controller_node(controller),
@@ -184,7 +195,7 @@ impl<O: Observer> World<O> {
                 let index = self.header.nodes.iter().position(is_it).unwrap_or_default();
                 NodeId(index as u16)
             }
-            Target::Reader(reader) => return self.header.readers[reader].name.clone(),
+            Target::Reader(reader) => return Some(self.header.readers[reader].name.clone()),
             Target::Producer(_, None)
             | Target::LeaderOf(_)
             | Target::FollowerOf(..)
@@ -193,9 +204,9 @@ impl<O: Observer> World<O> {
             | Target::Brokers
             | Target::Controllers
             | Target::Clients
-            | Target::Rest => return "several processes".to_owned(),
+            | Target::Rest => return None,
         };
-        self.header.nodes[usize::from(node.0)].name.clone()
+        Some(self.header.nodes[usize::from(node.0)].name.clone())
     }
 
     /// The node to which facts of the world are ascribed.

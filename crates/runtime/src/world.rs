@@ -282,7 +282,7 @@ impl<O: Observer> World<O> {
         match event {
             WorldEvent::Form => self.form(),
             WorldEvent::Settled => self.time_zero(),
-            WorldEvent::FaultStrikes { spec } => self.fault_strikes(spec),
+            WorldEvent::FaultStrikes { spec } => self.fault_is_due(spec),
             WorldEvent::FaultEnds { fault } => self.fault_ends(fault),
             WorldEvent::WorkloadEnds => self.workload_ends(),
             WorldEvent::LookForRest => self.look_for_rest(),

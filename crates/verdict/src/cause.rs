@@ -152,6 +152,10 @@ causes! {
     NotEnoughReplicasButStored = "not_enough_replicas_but_stored",
         "reported as failed for lack of in-sync replicas, but it had been appended",
         "retries with enable.idempotence=true; more replicas than min.insync.replicas";
+    /// The request was still under way, or unread, when the producer gave the record up.
+    ExecutedAfterFailure = "executed_after_failure",
+        "reported as failed while its request was under way; a broker executed it afterwards",
+        "a larger delivery.timeout.ms; treat a timeout as an open outcome";
 
     /// Nothing in the facts explains it: a defect of acklab.
     Unexplained = "unexplained",
@@ -252,7 +256,8 @@ impl Cause {
             | Cause::TimedOutButStored
             | Cause::AckLostButStored
             | Cause::LeaderMovedButStored
-            | Cause::NotEnoughReplicasButStored => Promise::Kept,
+            | Cause::NotEnoughReplicasButStored
+            | Cause::ExecutedAfterFailure => Promise::Kept,
             Cause::RenumberedAndRetried => {
                 if terms.unsafe_renumbering {
                     Promise::KnownViolation("KIP-360")
@@ -291,7 +296,8 @@ impl Cause {
             Cause::TimedOutButStored
             | Cause::AckLostButStored
             | Cause::LeaderMovedButStored
-            | Cause::NotEnoughReplicasButStored => "such an error leaves the outcome open",
+            | Cause::NotEnoughReplicasButStored
+            | Cause::ExecutedAfterFailure => "such an error leaves the outcome open",
             Cause::OldRequestExecuted
             | Cause::AckLostRetried
             | Cause::TimedOutAfterAppendRetried
@@ -424,6 +430,7 @@ mod tests {
             (Cause::AckLostRetried, idempotent, Promise::Broken),
             (Cause::ResentByApplication, idempotent, Promise::Kept),
             (Cause::RetriedBehindLaterBatch, idempotent, Promise::Broken),
+            (Cause::ExecutedAfterFailure, idempotent, Promise::Kept),
             (Cause::Unexplained, TERMS, Promise::Broken),
         ];
         for (cause, terms, expected) in cases {

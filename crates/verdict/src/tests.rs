@@ -256,7 +256,7 @@ fn stored_in_spite_of_an_error() {
 
     let mut late = crate::testing::trace("3.9", Acks::All);
     late.create(1).send(1, 0..1).fail(0..1, ErrorCode::Timeout).append(1, 0..1);
-    let executed = (AnomalyKind::Phantom, Cause::OldRequestExecuted, Promise::Kept, 1);
+    let executed = (AnomalyKind::Phantom, Cause::ExecutedAfterFailure, Promise::Kept, 1);
     assert_eq!(causes(&late.judge()), [executed]);
 }
 

@@ -15,7 +15,7 @@ pub fn phantom_cause(world: &World, journey: &Journey<'_>, copy: AppendId) -> (C
         Unlearned::TimedOut => Cause::TimedOutButStored,
         Unlearned::LeaderMoved => Cause::LeaderMovedButStored,
         Unlearned::NotEnoughReplicas => Cause::NotEnoughReplicasButStored,
-        Unlearned::ExecutedLate => Cause::OldRequestExecuted,
+        Unlearned::ExecutedLate => Cause::ExecutedAfterFailure,
         Unlearned::Unclear => Cause::Unexplained,
     };
     (cause, Evidence { appended, given_up, ..Evidence::default() })
