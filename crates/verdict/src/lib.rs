@@ -35,7 +35,7 @@ pub use invariants::Violation;
 pub use json::{RunFacts, to_json};
 pub use judge::Judge;
 pub use timeline::TimelineEntry;
-pub use trace_file::{DivergenceFinder, TraceWriter, read_trace};
+pub use trace_file::{TraceWriter, read_trace};
 pub use verdict::{CauseCount, Unavailability, Verdict};
 
 #[cfg(test)]

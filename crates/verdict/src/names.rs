@@ -2,7 +2,7 @@
 
 use acklab_vocab::ids::{BrokerId, BrokerList, NodeId, RecordId, TopicPartition};
 use acklab_vocab::time::SimDuration;
-use acklab_vocab::trace::RunHeader;
+use acklab_vocab::trace::{RunHeader, Stamped, TraceEvent};
 
 /// `orders-0`
 #[must_use]
@@ -30,6 +30,26 @@ pub fn node(header: &RunHeader, id: NodeId) -> String {
         // What nobody in particular does, the runtime states in the name of the last node there is.
         None if id.0 == u16::MAX => "the world".to_owned(),
         None => format!("process {id}"),
+    }
+}
+
+/// Who states a fact: `broker 1`, and `controller 3` for what a controller states, even where it shares its process with a
+/// broker.
+#[must_use]
+pub fn speaker(header: &RunHeader, stamped: &Stamped) -> String {
+    let of_controller = matches!(
+        stamped.event,
+        TraceEvent::ControllerElected { .. }
+            | TraceEvent::ControllerResigned { .. }
+            | TraceEvent::BrokerRegistered { .. }
+            | TraceEvent::BrokerFenced { .. }
+            | TraceEvent::BrokerUnfenced { .. }
+            | TraceEvent::PartitionChanged { .. }
+    );
+    let controller = header.nodes.get(stamped.node.0 as usize).and_then(|node| node.controller);
+    match controller {
+        Some(controller) if of_controller => format!("controller {controller}"),
+        Some(_) | None => node(header, stamped.node),
     }
 }
 

@@ -136,7 +136,7 @@ impl Timeline {
 
     /// Faults, the controller, readers that stop.
     fn cluster(&mut self, header: &RunHeader, stamped: &Stamped) {
-        let node = || names::node(header, stamped.node);
+        let node = || names::speaker(header, stamped);
         let text = match &stamped.event {
             TraceEvent::FaultBegan { fault, description } => {
                 self.faults.push((*fault, Arc::clone(description)));

@@ -1,14 +1,12 @@
-//! Traces as files, and the comparison of two runs.
+//! Traces as files.
 //!
 //! A written trace is JSON, one value a line: first the [`RunHeader`], then each [`Stamped`] fact.
 //! Any cluster that can state such facts can be judged.
 
 use acklab_vocab::trace::{Observer, RunHeader, Stamped};
 use std::fmt;
-use std::hash::Hash;
 use std::io::{BufRead, Write};
 
-use crate::digest::StableHasher;
 use crate::{Judge, Verdict};
 
 /// Writes the history down as it happens.
@@ -110,94 +108,6 @@ pub fn play_trace(input: impl BufRead, observer: &mut impl Observer) -> Result<(
     if begun { Ok(()) } else { Err(TraceError::Empty) }
 }
 
-/// Remembers eight bytes of every fact of a run, to compare another run with.
-#[derive(Debug, Default)]
-pub struct FactHashes {
-    hasher: StableHasher,
-    hashes: Vec<u64>,
-}
-
-impl Observer for FactHashes {
-    fn observe(&mut self, stamped: &Stamped) {
-        stamped.hash(&mut self.hasher);
-        self.hashes.push(self.hasher.take());
-    }
-}
-
-/// Compares a run with an earlier one, fact by fact.
-#[derive(Debug)]
-pub struct DivergenceFinder {
-    hasher: StableHasher,
-    earlier: Vec<u64>,
-    seen: usize,
-    found: Option<Divergence>,
-}
-
-/// Where two runs part.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Divergence {
-    /// Number of the first fact that differs, from 0. [`FactAt`] finds it in the earlier run.
-    pub index: usize,
-    /// The fact of the later run; `None` if it ended before.
-    pub fact: Option<Stamped>,
-}
-
-impl DivergenceFinder {
-    /// Compares with the run that `earlier` has seen.
-    #[must_use]
-    pub fn new(earlier: FactHashes) -> Self {
-        let (hasher, earlier) = (StableHasher::default(), earlier.hashes);
-        DivergenceFinder { hasher, earlier, seen: 0, found: None }
-    }
-
-    /// Where the runs part, if they do.
-    #[must_use]
-    pub fn finish(self) -> Option<Divergence> {
-        let ended_early = self.seen < self.earlier.len();
-        let end = || ended_early.then_some(Divergence { index: self.seen, fact: None });
-        self.found.or_else(end)
-    }
-}
-
-impl Observer for DivergenceFinder {
-    fn observe(&mut self, stamped: &Stamped) {
-        if self.found.is_some() {
-            return;
-        }
-        stamped.hash(&mut self.hasher);
-        if self.earlier.get(self.seen) != Some(&self.hasher.take()) {
-            self.found = Some(Divergence { index: self.seen, fact: Some(stamped.clone()) });
-        }
-        self.seen += 1;
-    }
-}
-
-/// Picks one fact out of a run, by its number from 0.
-#[derive(Debug)]
-pub struct FactAt {
-    wanted: usize,
-    seen: usize,
-    /// The fact, once it was stated.
-    pub fact: Option<Stamped>,
-}
-
-impl FactAt {
-    /// Waits for fact number `index`.
-    #[must_use]
-    pub fn new(index: usize) -> Self {
-        FactAt { wanted: index, seen: 0, fact: None }
-    }
-}
-
-impl Observer for FactAt {
-    fn observe(&mut self, stamped: &Stamped) {
-        if self.seen == self.wanted {
-            self.fact = Some(stamped.clone());
-        }
-        self.seen += 1;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,25 +135,5 @@ mod tests {
         assert!(matches!(read_trace(&b""[..]), Err(TraceError::Empty)));
         let error = read_trace(&b"{}"[..]).unwrap_err();
         assert!(error.to_string().starts_with("line 1 of the trace: missing field"), "{error}");
-    }
-
-    #[test]
-    fn the_first_fact_that_differs_is_found() {
-        let compare = |other: &Trace| {
-            let mut hashes = FactHashes::default();
-            run().play(&mut hashes);
-            let mut finder = DivergenceFinder::new(hashes);
-            other.play(&mut finder);
-            finder.finish()
-        };
-        assert_eq!(compare(&run()), None);
-        let mut longer = run();
-        longer.kill(1);
-        let fact = longer.facts.last().cloned();
-        assert_eq!(compare(&longer), Some(Divergence { index: run().facts.len(), fact }));
-        let mut shorter = run();
-        shorter.facts.pop();
-        let divergence = Divergence { index: shorter.facts.len(), fact: None };
-        assert_eq!(compare(&shorter), Some(divergence));
     }
 }

@@ -432,12 +432,12 @@ impl Biographer {
     }
 
     fn say(&mut self, stamped: &Stamped, text: String) {
-        let place = names::node(self.header.as_ref().expect("the run has begun"), stamped.node);
+        let place = names::speaker(self.header.as_ref().expect("the run has begun"), stamped);
         self.line(stamped.at, place, text, None);
     }
 
     fn say_held(&mut self, stamped: &Stamped, text: String) {
-        let place = names::node(self.header.as_ref().expect("the run has begun"), stamped.node);
+        let place = names::speaker(self.header.as_ref().expect("the run has begun"), stamped);
         let holders = Some(self.holders());
         self.line(stamped.at, place, text, holders);
     }
