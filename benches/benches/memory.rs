@@ -26,7 +26,11 @@ fn main() {
     println!("each further record {} bytes", two.saturating_sub(one) / records);
 
     let crash = scenario("acks-1-leader-crash", &[]);
-    let run_all = |runs: u64| (0..runs).for_each(|seed| drop(run_once(&crash, seed, Watched::Judged)));
+    let run_all = |runs: u64| {
+        for seed in 0..runs {
+            let _ = run_once(&crash, seed, Watched::Judged);
+        }
+    };
     run_all(10);
     let before = ALLOCATOR.current_usage();
     run_all(runs);

@@ -1,13 +1,13 @@
 //! How long `steady-minute` takes on one core, under different observers and beside the skeleton.
 
-use acklab_benches::{Size, Watched, run_once, run_skeleton, scenario};
+use acklab_benches::{Size, Watched, best_of, run_once, run_skeleton, scenario};
 use criterion::{BenchmarkId, Criterion, SamplingMode};
 use std::time::Duration;
 
 /// What a run may take with tracing off: 500 times faster than the minute that it simulates.
 const GOAL: Duration = Duration::from_millis(120);
 
-/// The best of so many runs stands in the table: on a shared machine the others measure the neighbours.
+/// The best of so many runs stands in the table.
 const RUNS: u32 = 15;
 
 fn main() {
@@ -39,8 +39,8 @@ fn main() {
 }
 
 fn print_table(size: Size, run: impl Fn(Watched)) {
-    let skeleton = best(|| run_skeleton(size.events));
-    println!("steady-minute: {} events, best of {RUNS} runs on one core", size.events);
+    let skeleton = best_of(RUNS, || run_skeleton(size.events));
+    println!("steady-minute: {} events, best of {RUNS} runs, time on a core", size.events);
     println!("{:<18}{:>10}{:>14}{:>20}", "", "time", "x skeleton", "simulated s per s");
     let row = |name: &str, time: Duration| {
         let milliseconds = time.as_secs_f64() * 1e3;
@@ -50,24 +50,10 @@ fn print_table(size: Size, run: impl Fn(Watched)) {
     };
     row("skeleton", skeleton);
     for watched in Watched::ALL {
-        let time = best(|| run(watched));
+        let time = best_of(RUNS, || run(watched));
         row(&watched.to_string(), time);
         if watched == Watched::Judged && time > GOAL {
             println!("{:<18}(the goal is {} ms)", "", GOAL.as_millis());
         }
     }
-}
-
-#[allow(
-    clippy::disallowed_types,
-    clippy::disallowed_methods,
-    reason = "a benchmark measures the wall clock"
-)]
-fn best(run: impl Fn()) -> Duration {
-    let timed = |_| {
-        let started = std::time::Instant::now();
-        run();
-        started.elapsed()
-    };
-    (0..RUNS).map(timed).min().unwrap_or_default()
 }

@@ -7,6 +7,7 @@ use acklab_verdict::{Judge, TraceWriter};
 use acklab_vocab::trace::Observer;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A shipped scenario, with settings of the command line on top (`("duration", "10s")`).
 ///
@@ -106,4 +107,35 @@ pub fn run_skeleton(events: u64) {
     const PROCESSES: u16 = 8;
     const IN_FLIGHT: u16 = 16;
     std::hint::black_box(skeleton::run(PROCESSES, IN_FLIGHT, events));
+}
+
+/// The shortest time of so many runs. On Linux it is the time that the thread had a core, so that the neighbours on a shared
+/// machine count little; elsewhere it is the time on the wall.
+pub fn best_of(runs: u32, run: impl Fn()) -> Duration {
+    let timed = |_| match time_on_core() {
+        Some(before) => {
+            run();
+            time_on_core().unwrap_or_default().saturating_sub(before)
+        }
+        None => time_on_wall(&run),
+    };
+    (0..runs).map(timed).min().unwrap_or_default()
+}
+
+/// How long this thread has had a core so far, where the kernel tells.
+fn time_on_core() -> Option<Duration> {
+    let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    let nanos = schedstat.split_whitespace().next()?.parse().ok()?;
+    Some(Duration::from_nanos(nanos))
+}
+
+#[allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "a benchmark measures the wall clock"
+)]
+fn time_on_wall(run: impl FnOnce()) -> Duration {
+    let started = std::time::Instant::now();
+    run();
+    started.elapsed()
 }

@@ -128,8 +128,103 @@ fn a_new_leader_that_takes_its_log_end_for_committed() {
 fn a_broker_that_recognises_only_the_last_batch() {
     let bug = bug!("dedup-window");
     bug.is_absent(&[]);
-    for outcome in bug.is_caught_without(&["DeduplicateLastFiveBatches"], &[]) {
+    // The first batch sent again is taken for one out of order, so the producer starts a new epoch, in which its batches have
+    // new numbers: nothing can tell that they are stored already.
+    let by = ["renumbered_and_retried"];
+    for outcome in bug.is_caught_without(&["DeduplicateLastFiveBatches"], &by) {
         assert!(outcome.verdict.records.duplicated > 0);
-        assert!(!outcome.verdict.violations.is_empty());
+    }
+}
+
+#[test]
+fn a_fenced_broker_in_the_isr() {
+    let bug = bug!("fenced-broker-joins-isr");
+    bug.is_absent(&[]);
+    bug.is_caught_without(&["IsrExpandChecksFencing"], &["isr_newcomer_serves"]);
+}
+
+#[test]
+fn an_isr_that_grows_by_a_fetch_of_an_earlier_life() {
+    let bug = bug!("stale-incarnation-joins-isr");
+    bug.is_absent(&[]);
+    let by = ["isr_newcomer_complete"];
+    for outcome in bug.is_caught_without(&["IsrExpandChecksBrokerEpoch"], &by) {
+        assert_eq!(outcome.verdict.records.lost, 5);
+    }
+}
+
+#[test]
+fn a_high_watermark_that_moves_under_min_isr() {
+    let bug = bug!("high-watermark-under-min-isr");
+    bug.is_absent(&[]);
+    // It takes eligible leader replicas to lose records by it: without them only broker 1, the last in the ISR, may lead.
+    bug.is_caught_without(&["HighWatermarkFrozenUnderMinIsr"], &["leader_completeness"]);
+}
+
+#[test]
+fn a_last_replica_standing_that_leads_with_a_shorter_log() {
+    let bug = bug!("last-replica-standing");
+    bug.is_absent(&[]);
+    // 4.0 is that version: the same without the rule.
+    for version in ["rules/EligibleLeaderReplicas=false", "kafka=4.0"] {
+        for outcome in bug.outcomes(&[version]) {
+            let known: Vec<_> = outcome.verdict.known_violations.iter().collect();
+            assert_eq!(outcome.verdict.records.lost, 5, "{version}");
+            assert_eq!(known.len(), 1, "{known:?}");
+            assert_eq!(
+                (known[0].invariant, known[0].known),
+                ("last_replica_standing", Some("KIP-966"))
+            );
+            assert_eq!(outcome.verdict.violations, []);
+        }
+    }
+}
+
+#[test]
+fn an_answer_about_epochs_that_names_none() {
+    let bug = bug!("two-fast-elections");
+    bug.is_absent(&[]);
+    let by = ["log_matching", "fencing"];
+    bug.is_caught_without(&["EpochInOffsetsForLeaderEpoch"], &by);
+    // Brokers that learn in the fetch response where logs part (2.7) do not ask, and compare epochs at every step.
+    bug.is_absent(&["rules/TruncateOnFetch=true"]);
+}
+
+/// These rules lose nothing; they cost availability, and time.
+#[test]
+fn rules_that_only_cost_availability() {
+    let bug = bug!("min-isr-above-replicas");
+    bug.is_absent(&[]);
+    for outcome in bug.outcomes(&["rules/MinIsrCappedByReplicationFactor=false"]) {
+        let records = outcome.verdict.records;
+        assert_eq!((records.acked, records.failed, records.stored), (0, 20, 0));
+    }
+    let bug = bug!("leader-in-error-response");
+    bug.is_absent(&[]);
+    bug.is_absent(&["rules/LeaderInErrorResponse=false"]);
+    // In half of the seeds; in a few, a follower that was refused by the new leader waits for a second before it fetches.
+    let median_of_longest = |sets: &[&str]| {
+        let outcomes = bug.outcomes(sets);
+        let longest = outcomes.iter().map(|outcome| outcome.verdict.produce_latency.summary.max);
+        let mut longest: Vec<u64> = longest.collect();
+        longest.sort_unstable();
+        longest[longest.len() / 2]
+    };
+    let (told, asks) =
+        (median_of_longest(&[]), median_of_longest(&["rules/LeaderInErrorResponse=false"]));
+    // It waits for `retry.backoff.ms` (100 ms, ±20 %).
+    assert!(told < 10_000 && asks > 70_000, "{told} µs, {asks} µs");
+}
+
+/// To truncate before the first fetch (0.11 to 2.6) is another way, and no worse.
+#[test]
+fn truncation_before_the_first_fetch_is_as_safe() {
+    for bug in [
+        bug!("truncate-to-high-watermark"),
+        bug!("isr-expand-before-epoch-start"),
+        bug!("high-watermark-from-log-end"),
+        bug!("stale-incarnation-joins-isr"),
+    ] {
+        bug.is_absent(&["rules/TruncateOnFetch=false"]);
     }
 }

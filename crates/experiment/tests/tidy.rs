@@ -27,7 +27,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
             "verdict",
             &["acklab-vocab", "hdrhistogram", "serde", "serde_json", "smallvec", "thiserror", "xxhash-rust"],
         ),
-        ("scenario", &["acklab-vocab", "acklab-verdict", "strsim", "thiserror"]),
+        ("scenario", &["acklab-vocab", "acklab-verdict", "ron", "serde", "strsim", "thiserror"]),
         (
             "runtime",
             &["acklab-vocab", "acklab-machines", "acklab-scenario", "libm", "madsim", "rand_chacha", "smallvec"],

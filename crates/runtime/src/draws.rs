@@ -69,21 +69,20 @@ pub(crate) struct Weather {
 #[derive(Clone, Debug)]
 struct Words {
     group: u64,
-    words: [u32; WORDS],
+    /// Each word little-endian.
+    words: [[u8; 4]; WORDS],
 }
 
 impl Words {
-    const NONE: Words = Words { group: u64::MAX, words: [0; WORDS] };
+    const NONE: Words = Words { group: u64::MAX, words: [[0; 4]; WORDS] };
 
     fn word(&mut self, rng: &mut ChaCha8Rng, group: u64, index: usize) -> u32 {
         if group != self.group {
             self.group = group;
             rng.set_word_pos(u128::from(group) * WORDS as u128);
-            for word in &mut self.words {
-                *word = rng.next_u32();
-            }
+            rng.fill_bytes(self.words.as_flattened_mut());
         }
-        self.words[index]
+        u32::from_le_bytes(self.words[index])
     }
 }
 

@@ -330,9 +330,13 @@ impl<O: Observer> World<O> {
             lasting: lasting.map(Span::Exactly),
             permanent,
         });
-        let change = self.carry_out(number, &fixed);
+        let ends_at = lasting.map(|lasting| self.now + lasting);
+        let until = match permanent {
+            true => SimTime::NEVER,
+            false => ends_at.unwrap_or(SimTime::NEVER).min(self.workload_end()),
+        };
+        let change = self.carry_out(number, &fixed, until);
         if let Some(change) = change {
-            let ends_at = lasting.map(|lasting| self.now + lasting);
             self.faults.active.push(Active { number, spec, permanent, ends_at, change });
             if let Some(at) = ends_at {
                 self.push(at, Body::World(WorldEvent::FaultEnds { fault: number }));
@@ -426,7 +430,7 @@ impl<O: Observer> World<O> {
         }
     }
 
-    fn carry_out(&mut self, number: u32, fault: &Fault) -> Option<Change> {
+    fn carry_out(&mut self, number: u32, fault: &Fault, until: SimTime) -> Option<Change> {
         match fault {
             Fault::Kill(targets) => {
                 let nodes = self.resolve(0, targets, &[]);
@@ -466,16 +470,13 @@ impl<O: Observer> World<O> {
                 Some(Change::Cut(links))
             }
             Fault::LinkDelay { first, second, extra } => {
-                self.disturb(number, first, second, DisturbanceKind::Delay(*extra));
+                let kind = DisturbanceKind::Delay(*extra);
+                self.disturb(number, [first, second], kind, until);
                 Some(Change::Disturbed)
             }
             Fault::LinkLoss { first, second, millionths } => {
-                self.disturb(
-                    number,
-                    first,
-                    second,
-                    DisturbanceKind::Loss { millionths: *millionths },
-                );
+                let kind = DisturbanceKind::Loss { millionths: *millionths };
+                self.disturb(number, [first, second], kind, until);
                 Some(Change::Disturbed)
             }
             Fault::DropResponses { from, to, millionths, then } => {
@@ -494,9 +495,16 @@ impl<O: Observer> World<O> {
         }
     }
 
-    fn disturb(&mut self, fault: u32, first: &[Target], second: &[Target], kind: DisturbanceKind) {
+    fn disturb(
+        &mut self,
+        fault: u32,
+        sides: [&[Target]; 2],
+        kind: DisturbanceKind,
+        until: SimTime,
+    ) {
+        let [first, second] = sides;
         let (first, second) = (self.resolve(0, first, second), self.resolve(0, second, first));
-        self.network.disturbances.push(Disturbance { fault, first, second, kind });
+        self.network.disturbances.push(Disturbance { fault, first, second, kind, until });
     }
 
     fn cut_links(

@@ -163,22 +163,22 @@ fn supervisor_task<S: Stage>(
     }
 }
 
-/// Handles events for as long as they are the holder's.
+/// Handles events for as long as they are the holder's. Whoever handed the baton over has seen that the first one is.
 fn hold_baton<S: Stage>(shared: &mut Shared<S>, me: Holder) {
     let next = loop {
         let Shared { stage: Some(stage), clock, .. } = shared else { return };
+        stage.step();
+        clock.follow(stage.now());
+        if !stage.orders().is_empty() {
+            // Only the supervisor may tell madsim what has become of a node, this one perhaps.
+            break Holder::Supervisor;
+        }
         let next = match stage.turn() {
             Turn::Node(node) => Holder::Node(node),
             Turn::World | Turn::Over => Holder::Supervisor,
         };
         if next != me {
             break next;
-        }
-        stage.step();
-        clock.follow(stage.now());
-        if !stage.orders().is_empty() {
-            // Only the supervisor may tell madsim what has become of a node, this one perhaps.
-            break Holder::Supervisor;
         }
     };
     hand_over(shared, next);

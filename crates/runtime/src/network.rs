@@ -30,6 +30,15 @@ pub(crate) struct Connection {
     pub(crate) closed_by_client: bool,
 }
 
+impl Connection {
+    /// Whether something that the client has sent will still reach the server's machine. What a cut
+    /// holds is not counted: it is under way again when the cut has healed.
+    pub(crate) fn has_requests_under_way(&self, now: SimTime) -> bool {
+        let travels = self.streams[Way::ToServer as usize].last_due.is_some_and(|due| due >= now);
+        travels || (self.server.open && (self.serving || !self.inbox.is_empty()))
+    }
+}
+
 /// A request in a server's socket buffer.
 #[derive(Debug)]
 pub(crate) struct Waiting {
@@ -150,6 +159,8 @@ pub(crate) struct Disturbance {
     pub(crate) first: Vec<NodeId>,
     pub(crate) second: Vec<NodeId>,
     pub(crate) kind: DisturbanceKind,
+    /// When it ends: what is sent again later gets through.
+    pub(crate) until: SimTime,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -294,9 +305,9 @@ impl Network {
         if !self.disturbances.is_empty() {
             transit += self.disturbed(from, to, now);
         }
-        let loss = self.loss(from, to);
-        if loss > 0 {
-            transit += self.retransmissions(index, loss, now);
+        // The cluster of time zero has formed, whatever the weather.
+        if now >= SimTime::ZERO && self.loss(from, to, now) > 0 {
+            transit += self.retransmissions(from, to, now);
         }
         transit
     }
@@ -329,11 +340,12 @@ impl Network {
         extra
     }
 
-    /// Share of packets lost on a link now, in millionths.
-    fn loss(&self, from: NodeId, to: NodeId) -> u32 {
+    /// Share of packets lost on a link at an instant, in millionths, as far as is known now.
+    fn loss(&self, from: NodeId, to: NodeId, at: SimTime) -> u32 {
         let mut kept = 1_000_000_u64 - u64::from(self.model.loss_millionths.min(1_000_000));
         for disturbance in &self.disturbances {
             if let DisturbanceKind::Loss { millionths } = disturbance.kind
+                && at < disturbance.until
                 && disturbance.concerns(from, to)
             {
                 kept = kept * (1_000_000 - u64::from(millionths.min(1_000_000))) / 1_000_000;
@@ -342,14 +354,16 @@ impl Network {
         (1_000_000 - kept) as u32
     }
 
-    fn retransmissions(&mut self, index: usize, loss: u32, now: SimTime) -> SimDuration {
+    fn retransmissions(&mut self, from: NodeId, to: NodeId, now: SimTime) -> SimDuration {
+        let index = self.index(from, to);
         let timeout = self.model.retransmission_timeout;
-        let weather =
-            Self::weather(&mut self.links[index].loss, self.seed, Purpose::LinkLoss, index);
         let mut wait = timeout;
         let mut total = SimDuration::ZERO;
         // A link that loses everything still lets a packet through after fifteen tries: a cut is a fault of its own.
         for _ in 0..15 {
+            let loss = self.loss(from, to, now + total);
+            let weather =
+                Self::weather(&mut self.links[index].loss, self.seed, Purpose::LinkLoss, index);
             if u64::from(weather.draw(now)) * 1_000_000 >> 32 >= u64::from(loss) {
                 break;
             }

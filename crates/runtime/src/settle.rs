@@ -52,6 +52,7 @@ impl<O: Observer> World<O> {
             return found;
         }
         self.restless_processes(&mut found);
+        self.restless_sockets(&mut found);
         if first_only && !found.is_empty() {
             return found;
         }
@@ -75,6 +76,24 @@ impl<O: Observer> World<O> {
                     self.name(node.id)
                 ));
             }
+        }
+    }
+
+    /// Requests of producers that are on their way, or unread in a broker's socket. With acks=0, or if
+    /// the producer has given them up, nobody waits for them, and they may still be appended.
+    fn restless_sockets(&self, found: &mut Vec<String>) {
+        let under_way = self.network.connections.iter().find(|connection| {
+            let client = &self.nodes[usize::from(connection.client.node.0)];
+            client.producer().is_some()
+                && !self.faults.holds_down(connection.server.node)
+                && connection.has_requests_under_way(self.now)
+        });
+        if let Some(connection) = under_way {
+            found.push(format!(
+                "requests of producer {} to {} have not been handled",
+                self.name(connection.client.node),
+                self.name(connection.server.node)
+            ));
         }
     }
 

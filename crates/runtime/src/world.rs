@@ -544,6 +544,7 @@ fn producer_header(producer: &acklab_scenario::model::ProducerSpec) -> ProducerH
         idempotence: producer.config.idempotence(),
         retries,
         max_in_flight,
+        sequence_repair: producer.config.sequence_repair(),
     }
 }
 

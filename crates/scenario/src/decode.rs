@@ -6,9 +6,8 @@
 
 use crate::diagnostic::{Finding, Report, Span};
 use crate::model::Span as DrawnSpan;
-use crate::syntax::{Argument, Call, Node, Value, Word, is_decimal};
+use crate::syntax::{Argument, Call, Node, Value, Word};
 use acklab_vocab::time::SimDuration;
-use std::str::FromStr;
 
 /// The fields of a struct, each known and given once.
 pub(crate) struct Fields<'n> {
@@ -20,7 +19,7 @@ pub(crate) struct Fields<'n> {
 }
 
 impl<'n> Fields<'n> {
-    /// The fields of a node that must be a struct. `valid` are their names; values without a name
+    /// The fields of a node that must be a struct. `valid` are their names; values without names
     /// take the first ones.
     pub(crate) fn of(
         node: &'n Node,
@@ -263,7 +262,7 @@ where
     let Value::Number(number) = &node.value else {
         return wrong(node, &format!("{what}, a whole number"), "", report);
     };
-    let in_range = u64::from_str(number).ok().filter(|number| range.contains(number));
+    let in_range = ron::from_str(number).ok().filter(|number: &u64| range.contains(number));
     let fitting = in_range.and_then(|number| T::try_from(number).ok());
     if fitting.is_none() {
         let (least, most) = (range.start(), range.end());
@@ -284,7 +283,11 @@ pub(crate) fn scaled(
     let Value::Number(number) = &node.value else {
         return wrong(node, &format!("{what}, a number"), "", report);
     };
-    let value = fixed_point(number, decimals).filter(|value| range.contains(value));
+    // Exact up to 15 digits, and whatever the notation: 0.5, 5e-1, 1_000.
+    let decimal = ron::from_str::<f64>(number).ok().map(|number| number.to_string());
+    let value = decimal
+        .and_then(|decimal| fixed_point(&decimal, decimals))
+        .filter(|value| range.contains(value));
     if value.is_none() {
         let show = |value: u64| unscaled(value, decimals);
         let (least, most) = (show(*range.start()), show(*range.end()));
@@ -297,7 +300,7 @@ pub(crate) fn scaled(
 /// `text` times ten to the power of `decimals`; further decimals must be zero.
 pub(crate) fn fixed_point(text: &str, decimals: u32) -> Option<u64> {
     let text = text.strip_prefix('+').unwrap_or(text);
-    if text.starts_with('-') || !is_decimal(text) {
+    if !is_decimal(text) {
         return None;
     }
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
@@ -309,6 +312,13 @@ pub(crate) fn fixed_point(text: &str, decimals: u32) -> Option<u64> {
     }
     let fraction: u64 = if padded.is_empty() { 0 } else { padded.parse().ok()? };
     whole.parse::<u64>().ok()?.checked_mul(10_u64.checked_pow(decimals)?)?.checked_add(fraction)
+}
+
+/// Digits, a point, digits.
+fn is_decimal(text: &str) -> bool {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    all_digits(whole) && all_digits(fraction)
 }
 
 /// The decimal number of which `value` is the multiple by a power of ten.
@@ -451,6 +461,8 @@ const LONGEST_NANOS: u64 = 366 * 86_400 * 1_000_000_000;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagnostic::Source;
+    use crate::syntax::parse;
 
     #[test]
     fn durations_have_a_unit() {
@@ -468,6 +480,22 @@ mod tests {
         for text in ["250us", "1500ms", "2s", "7ns", "0s"] {
             assert_eq!(write_duration(parse_duration(text).unwrap()), text);
         }
+    }
+
+    #[test]
+    fn numbers_are_written_as_ron_has_them() {
+        let source = Source { origin: "".into(), path: None, text: "".into() };
+        let mut report = Report::new(vec![source]);
+        let mut whole = |text: &str| -> Option<u64> {
+            integer(&parse(text, 0, 0).unwrap(), "a count", 0..=1_000_000, &mut report)
+        };
+        assert_eq!([whole("1_000"), whole("0x1F"), whole("+7")], [Some(1_000), Some(31), Some(7)]);
+        assert_eq!([whole("1.0"), whole("-1"), whole("1_000_001")], [None; 3]);
+        let mut tenths =
+            |text: &str| scaled(&parse(text, 0, 0).unwrap(), "a share", 1, 0..=50_000, &mut report);
+        assert_eq!([tenths("0.5"), tenths("5e-1"), tenths(".50")], [Some(5); 3]);
+        assert_eq!([tenths("1_000"), tenths("1e3")], [Some(10_000); 2]);
+        assert_eq!([tenths("0.05"), tenths("-0.5"), tenths("1e300")], [None; 3]);
     }
 
     #[test]

@@ -208,12 +208,12 @@ const FAULTS: &str = r#"[
     (after: LeaderChanged("orders", 0), fault: OneWay(from: Clients, to: [LeaderOf("orders", 0)])),
     (after: IsrShrunkTo("orders", 0, 1), fault: Partition([Producer("shop"), Reader("eye")], Rest)),
     (name: "grown", after: IsrGrownTo("orders", 0, 3),
-     fault: LinkDelay(Broker(1), Broker(2), extra: "250ms")),
-    (after: Fenced(2), fault: LinkLoss(Rest, Broker(2), share: 0.25)),
+     fault: LinkDelay(Broker(1), Broker(2), "250ms")),
+    (after: Fenced(2), fault: LinkLoss(first: Rest, second: Broker(2), share: 0.25)),
     (after: Began("grown"), fault: DropResponses(from: Brokers)),
     (after: Ended("grown"),
      fault: DropResponses(LeaderOf("orders", 0), Producer("shop", 1), 0.5, Stall)),
-    (at: "9s", fault: OneOf([Kill(Any), SlowDisk(Any, extra: "20ms"), Pause(Clients)])),
+    (at: "9s", fault: OneOf([Kill(Any), SlowDisk(targets: Any, extra: "20ms"), Pause(Clients)])),
 ]"#;
 
 #[test]
@@ -233,6 +233,28 @@ fn every_kind_of_fault_is_read_and_written_alike() {
     let written = write_faults(&faults, &scenario);
     let again = ScenarioFile::parse_faults("faults", &written, &scenario);
     assert_eq!(again, Ok(faults), "{written}");
+    expect_test::expect![[r#"
+        [
+            (at: "1s", fault: Kill(Broker(1))),
+            (at: Exponential("1s"), fault: PowerLoss([Brokers, Controller(1)]), for: Uniform("1s", "2s")),
+            (at: LogNormal(median: "1s", p99: "3s"), fault: Pause(ActiveController), for: "12s"),
+            (every: "5s", first: "2s", until: "60s", fault: Kill(AnyBroker), for: "500ms"),
+            (every: Pareto(scale: "1s", shape: 1.5), first: Pareto(scale: "1s", shape: 1.5), fault: ControlledShutdown(FollowerOf("orders", 1, 0)), for: "1s"),
+            (after: Acked("shop#4711"), fault: Kill(LeaderOf("orders", 0)), permanent: true),
+            (after: Appended("till#1"), delay: "1500us", fault: PreferredElection),
+            (after: Replicated("shop#1", 2), fault: PreferredElection("orders", 1)),
+            (after: Answered("shop#1"), fault: Partition(Broker(1), Rest)),
+            (after: HighWatermarkReached("audit", 1, 5), fault: Partition(Broker(1), [Brokers, Controllers])),
+            (after: LeaderChanged("orders", 0), fault: OneWay(Clients, LeaderOf("orders", 0))),
+            (after: IsrShrunkTo("orders", 0, 1), fault: Partition([Producer("shop"), Reader("eye")], Rest)),
+            (after: IsrGrownTo("orders", 0, 3), fault: LinkDelay(Broker(1), Broker(2), "250ms")),
+            (after: Fenced(Broker(2)), fault: LinkLoss(Rest, Broker(2), 0.25)),
+            (after: Began(12), fault: DropResponses(Brokers, Clients, 1.0, Reset)),
+            (after: Ended(12), fault: DropResponses(LeaderOf("orders", 0), Producer("shop", 1), 0.5, Stall)),
+            (at: "9s", fault: OneOf([Kill(AnyBroker), SlowDisk(AnyBroker, "20ms"), Pause(Clients)])),
+        ]
+    "#]]
+    .assert_eq(&written);
 }
 
 #[test]

@@ -66,6 +66,15 @@ causes! {
     Acks0Refused = "acks_0_refused",
         "acks=0: the broker refused it and had no answer to say so in",
         "acks=1 or acks=all: the refusal is answered and the producer retries";
+    /// A broker recognised the sequence of another batch: the producer had used it twice.
+    TakenForDuplicate = "taken_for_duplicate",
+        "its producer had given it the sequence of an earlier batch, and the broker took it for that",
+        "Java clients of 2.5 or later (KIP-360); a larger delivery.timeout.ms";
+    /// librdkafka concludes from the success of a later batch that the earlier ones are stored; but a broker that knows
+    /// nothing of the producer takes any batch for its first.
+    TakenForStored = "taken_for_stored",
+        "its producer took it for stored because a later batch was, which the broker had let in first",
+        "max.in.flight.requests.per.connection=1; a broker that has the fix of KAFKA-15591";
     /// acks=0: appended, and the leader failed before the next one had fetched it.
     Acks0NotReplicated = "acks_0_not_replicated",
         "acks=0: appended by the leader, which failed before replication",
@@ -116,10 +125,10 @@ causes! {
     ResentByApplication = "resent_by_application",
         "the application sent it again after an error, and the first attempt had been stored",
         "a larger delivery.timeout.ms; transactions, or a key to recognise duplicates by";
-    /// The producer began a new epoch and renumbered a batch that had been appended (KIP-360).
+    /// The producer began a new epoch and renumbered a batch that had been appended (KAFKA-14034).
     RenumberedAndRetried = "renumbered_and_retried",
         "the producer took a new producer epoch and sent an appended batch under a new number",
-        "Kafka 2.5 or later (KIP-360)";
+        "a larger delivery.timeout.ms, so that no batch fails while others are under way";
 
     // ---- reordered ------------------------------------------------------------------------------
     /// A later batch had been appended by the time it was sent again.
@@ -130,6 +139,10 @@ causes! {
     RetriedInReverse = "retried_in_reverse",
         "a connection was lost with several batches in flight; they were sent again last first",
         "enable.idempotence=true, or max.in.flight.requests.per.connection=1";
+    /// It went by another connection, or to another leader, than a later record, and took longer.
+    OvertakenOnItsWay = "overtaken_on_its_way",
+        "a later record went by a new connection, or to another leader, while its request waited",
+        "enable.idempotence=true";
     /// The first copy was cut away; what stands is a later one.
     FirstCopyTruncated = "first_copy_truncated",
         "its first copy was in order, but was cut away at a change of leader",
@@ -203,14 +216,23 @@ pub struct Terms {
     pub eligible_leader_replicas: bool,
     /// A documented defect of this version that has shown on the partition.
     pub known_breach: Option<&'static str>,
-    /// The version renumbers batches unsafely (before 2.5, KIP-360).
-    pub unsafe_renumbering: bool,
+    /// A documented defect that has made the sequences of the record's producer unreliable.
+    pub sequence_issue: Option<&'static str>,
 }
 
 impl Terms {
     /// More than the leader's copy was promised.
     const fn is_replicated(self) -> bool {
         self.committed || matches!(self.acks, Acks::All)
+    }
+
+    /// What is promised to idempotent producers.
+    const fn unless_idempotent(self) -> Promise {
+        match (self.idempotence, self.sequence_issue) {
+            (false, _) => Promise::Kept,
+            (true, Some(issue)) => Promise::KnownViolation(issue),
+            (true, None) => Promise::Broken,
+        }
     }
 
     const fn unless(self, kept: bool) -> Promise {
@@ -258,27 +280,20 @@ impl Cause {
             | Cause::LeaderMovedButStored
             | Cause::NotEnoughReplicasButStored
             | Cause::ExecutedAfterFailure => Promise::Kept,
-            Cause::RenumberedAndRetried => {
-                if terms.unsafe_renumbering {
-                    Promise::KnownViolation("KIP-360")
-                } else {
-                    Promise::Broken
-                }
-            }
-            Cause::AckLostRetried
+            Cause::TakenForDuplicate | Cause::TakenForStored => match terms.sequence_issue {
+                Some(issue) => Promise::KnownViolation(issue),
+                None => Promise::Broken,
+            },
+            Cause::RenumberedAndRetried
+            | Cause::OvertakenOnItsWay
+            | Cause::AckLostRetried
             | Cause::TimedOutAfterAppendRetried
             | Cause::LeaderMovedAfterReplicationRetried
             | Cause::NotEnoughReplicasAfterAppendRetried
             | Cause::RetriedBehindLaterBatch
             | Cause::RetriedInReverse
             | Cause::FirstCopyTruncated
-            | Cause::OldRequestExecuted => {
-                if terms.idempotence {
-                    Promise::Broken
-                } else {
-                    Promise::Kept
-                }
-            }
+            | Cause::OldRequestExecuted => terms.unless_idempotent(),
             Cause::Unexplained => Promise::Broken,
         }
     }
@@ -307,8 +322,12 @@ impl Cause {
             }
             Cause::RetriedBehindLaterBatch
             | Cause::RetriedInReverse
+            | Cause::OvertakenOnItsWay
             | Cause::FirstCopyTruncated => "order is promised to idempotent producers",
-            Cause::RenumberedAndRetried | Cause::Unexplained => "",
+            Cause::RenumberedAndRetried
+            | Cause::TakenForDuplicate
+            | Cause::TakenForStored
+            | Cause::Unexplained => "",
             Cause::AckedBeforeReplication
             | Cause::AckedByZombieLeader
             | Cause::Acks0NeverArrived
@@ -402,7 +421,7 @@ mod tests {
         truncates_by_epoch: true,
         eligible_leader_replicas: false,
         known_breach: None,
-        unsafe_renumbering: false,
+        sequence_issue: None,
     };
 
     #[test]
@@ -410,6 +429,7 @@ mod tests {
         let all = Terms { acks: Acks::All, ..TERMS };
         let committed = Terms { committed: true, ..TERMS };
         let idempotent = Terms { idempotence: true, ..all };
+        let renumbered = Terms { sequence_issue: Some("KAFKA-14034"), ..idempotent };
         let fenced = Terms { known_breach: Some("KIP-320"), ..all };
         let eligible = Terms { eligible_leader_replicas: true, ..all };
         let one_copy = Terms { min_insync_replicas: 1, ..all };
@@ -431,6 +451,9 @@ mod tests {
             (Cause::ResentByApplication, idempotent, Promise::Kept),
             (Cause::RetriedBehindLaterBatch, idempotent, Promise::Broken),
             (Cause::ExecutedAfterFailure, idempotent, Promise::Kept),
+            (Cause::RenumberedAndRetried, idempotent, Promise::Broken),
+            (Cause::RenumberedAndRetried, renumbered, known("KAFKA-14034")),
+            (Cause::TakenForStored, idempotent, Promise::Broken),
             (Cause::Unexplained, TERMS, Promise::Broken),
         ];
         for (cause, terms, expected) in cases {

@@ -4,8 +4,11 @@
 //! Linear in the number of records, batches and notes. Histories are gathered only for records that
 //! need a cause.
 
-use acklab_vocab::ids::{ProducerIndex, RecordId};
-use acklab_vocab::trace::RunHeader;
+use acklab_vocab::config::SequenceRepair;
+use acklab_vocab::error::ErrorCode;
+use acklab_vocab::ids::{NodeId, ProducerIndex, RecordId};
+use acklab_vocab::time::SimTime;
+use acklab_vocab::trace::{RetryReason, RunHeader};
 use std::collections::BTreeMap;
 use std::hash::Hasher;
 
@@ -21,7 +24,6 @@ use crate::history::{Note, NoteKind, Notes, RecordHistory};
 use crate::records::{NO_PARTITION, Outcome, RecordState, RecordTable};
 use crate::world::{Append, AppendId, World};
 use acklab_vocab::rules::ProtocolRule;
-use acklab_vocab::version::KafkaVersion;
 
 /// Everything that the judge has gathered.
 pub struct Evidences<'a> {
@@ -192,12 +194,36 @@ fn explain_all(
     let others = inversions.values().map(|inversion| inversion.ahead_record);
     let wanted = found.iter().map(|(id, _)| *id).chain(others);
     let histories = evidences.notes.histories(wanted, &evidences.world.appends);
+    let lost_track = lost_track(evidences.notes);
     let explained = found.iter().map(|&(id, kind)| {
         let state = table.get(id).expect("it was just counted");
-        let case = Case { evidences, id, state, histories: &histories, inversions };
+        let (histories, lost_track) = (&histories, &lost_track);
+        let case = Case { evidences, id, state, histories, inversions, lost_track };
         case.explain(kind)
     });
     explained.collect()
+}
+
+/// When each producer first had a reason to doubt its sequences: a batch failed, or the broker
+/// missed one.
+fn lost_track(notes: &Notes) -> BTreeMap<NodeId, SimTime> {
+    let doubtful = notes.iter().filter(|note| match note.kind {
+        NoteKind::Failed(_) => true,
+        NoteKind::Retried(RetryReason::Error(error)) => {
+            matches!(error, ErrorCode::OutOfOrderSequenceNumber | ErrorCode::UnknownProducerId)
+        }
+        NoteKind::Retried(RetryReason::Disconnected | RetryReason::RequestTimeout)
+        | NoteKind::Sent(_)
+        | NoteKind::Refused(_)
+        | NoteKind::Answered(_)
+        | NoteKind::Deduplicated
+        | NoteKind::Resent => false,
+    });
+    let mut since = BTreeMap::new();
+    for note in doubtful {
+        since.entry(note.node).or_insert(note.at);
+    }
+    since
 }
 
 /// One record that needs a cause.
@@ -207,6 +233,7 @@ struct Case<'a> {
     state: &'a RecordState,
     histories: &'a BTreeMap<RecordId, RecordHistory>,
     inversions: &'a Inversions,
+    lost_track: &'a BTreeMap<NodeId, SimTime>,
 }
 
 impl<'a> Case<'a> {
@@ -242,8 +269,14 @@ impl<'a> Case<'a> {
         let before = |id: &&AppendId| self.append(**id).at <= told;
         let appends = &history.appends;
         let Some(&id) = appends.iter().rev().find(before).or(appends.last()) else {
-            return (None, never_appended(acks, self.notes(self.id)), Evidence::default());
+            let cause = never_appended(acks, self.repair(), self.notes(self.id));
+            return (None, cause, Evidence::default());
         };
+        let answered = appends.iter().any(|id| self.append(*id).answered <= told);
+        if self.repair() == Some(SequenceRepair::RenumberAll) && !answered {
+            let cause = never_appended(acks, self.repair(), self.notes(self.id));
+            return (Some(id), cause, Evidence::default());
+        }
         let world = self.evidences.world;
         let partition = &world.partitions[self.append(id).partition as usize];
         let (cause, evidence) = loss_cause(world, partition, id, acks, told);
@@ -303,8 +336,38 @@ impl<'a> Case<'a> {
             truncates_by_epoch: world.rules.has(ProtocolRule::TruncateByLeaderEpoch),
             eligible_leader_replicas: world.rules.has(ProtocolRule::EligibleLeaderReplicas),
             known_breach: partition.and_then(|of| of.known_breaches.first().copied()),
-            unsafe_renumbering: header.kafka < KafkaVersion::new(2, 5, 0),
+            sequence_issue: self.sequence_issue(copy),
         })
+    }
+
+    /// A documented defect, if one has been at work on the sequences of the record's producer.
+    fn sequence_issue(&self, copy: Option<&Append>) -> Option<&'static str> {
+        let Evidences { header, world, .. } = self.evidences;
+        let producer = header.producers.get(self.id.producer.0 as usize)?;
+        let count = u32::from(producer.count.max(1));
+        let is_same = |other: RecordId| {
+            other.producer == self.id.producer && other.sequence % count == self.id.sequence % count
+        };
+        let partition = world.partitions.get(self.state.partition as usize)?;
+        let first_of = |id: &AppendId| self.append(*id).batch.records().first();
+        if partition.gaps.iter().filter_map(first_of).any(|record| is_same(record.id)) {
+            return Some("KAFKA-15591");
+        }
+        let instance = (self.id.producer, (self.id.sequence % count) as u16);
+        let node = header.nodes.iter().position(|node| node.producer == Some(instance))?;
+        let since = *self.lost_track.get(&NodeId(node as u16))?;
+        let until = copy.map_or(SimTime::NEVER, |copy| copy.at);
+        (since <= until).then_some(match producer.sequence_repair {
+            SequenceRepair::CloseGap => "KIP-360",
+            SequenceRepair::RenumberPartition => "KAFKA-14034",
+            SequenceRepair::RenumberAll => "librdkafka#4953",
+        })
+    }
+
+    /// How the producer repairs its sequences, if it is idempotent.
+    fn repair(&self) -> Option<SequenceRepair> {
+        let producer = self.evidences.header.producers.get(self.id.producer.0 as usize)?;
+        producer.idempotence.then_some(producer.sequence_repair)
     }
 
     fn acks(&self) -> acklab_vocab::api::Acks {

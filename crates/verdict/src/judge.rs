@@ -172,6 +172,15 @@ impl State {
                 }
                 world.controllers.push((*epoch, *controller));
             }
+            TraceEvent::BrokerRegistered { broker, .. } => {
+                self.world.on_broker_changed(*broker, true, true);
+            }
+            TraceEvent::BrokerFenced { broker } => {
+                self.world.on_broker_changed(*broker, true, false);
+            }
+            TraceEvent::BrokerUnfenced { broker } => {
+                self.world.on_broker_changed(*broker, false, false);
+            }
             TraceEvent::PartitionChanged { state, reason } => {
                 let Some(scene) = self.world.scene(stamped, state.partition) else { return };
                 self.world.on_partition_changed(scene, state, *reason);
@@ -355,6 +364,9 @@ impl State {
         let Some(index) = node.and_then(|node| node.reader) else { return };
         match &stamped.event {
             TraceEvent::RecordsRead { partition, from, batch } => {
+                if let Some(scene) = self.world.scene(stamped, *partition) {
+                    self.world.on_read(scene, batch.next_offset());
+                }
                 self.read(stamped.at, index as usize, *partition, *from, batch);
             }
             TraceEvent::PositionReset { truncated, .. } => {

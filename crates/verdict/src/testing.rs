@@ -5,6 +5,7 @@
 //! no Kafka would do.
 
 use acklab_vocab::api::Acks;
+use acklab_vocab::config::SequenceRepair;
 use acklab_vocab::error::ErrorCode;
 use acklab_vocab::ids::{
     BaseSequence, BrokerId, BrokerList, ControllerEpoch, ControllerId, EventId, Incarnation,
@@ -83,6 +84,7 @@ fn header(kafka: &str, acks: Acks) -> RunHeader {
             idempotence: false,
             retries: u32::MAX,
             max_in_flight: 5,
+            sequence_repair: SequenceRepair::default(),
         }],
         readers: vec![ReaderHeader {
             name: "audit".to_owned(),
@@ -140,6 +142,12 @@ impl Trace {
 
     pub fn idempotent(mut self) -> Self {
         self.header.producers[0].idempotence = true;
+        self
+    }
+
+    /// They repair their sequences in this way.
+    pub fn repairing(mut self, repair: SequenceRepair) -> Self {
+        self.header.producers[0].sequence_repair = repair;
         self
     }
 
@@ -240,6 +248,28 @@ impl Trace {
             epoch: ProducerEpoch(0),
             base_sequence: BaseSequence(sequence),
         });
+        self.append_as(broker, records, stamp)
+    }
+
+    /// Appends with a sequence of an epoch of producer id 9.
+    pub fn append_renumbered(
+        &mut self,
+        broker: u16,
+        records: Range<u32>,
+        epoch: u16,
+        sequence: u32,
+    ) -> &mut Self {
+        let (epoch, base_sequence) = (ProducerEpoch(epoch), BaseSequence(sequence));
+        let stamp = ProducerStamp { id: ProducerId(9), epoch, base_sequence };
+        self.append_as(broker, records, Some(stamp))
+    }
+
+    fn append_as(
+        &mut self,
+        broker: u16,
+        records: Range<u32>,
+        stamp: Option<ProducerStamp>,
+    ) -> &mut Self {
         let batch = Arc::new(RecordBatch {
             base_offset: self.end(broker),
             leader_epoch: self.state.leader_epoch,

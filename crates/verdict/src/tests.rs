@@ -1,6 +1,7 @@
 //! Each fate and each cause, from a hand-made trace that has it.
 
 use acklab_vocab::api::Acks;
+use acklab_vocab::config::SequenceRepair;
 use acklab_vocab::error::ErrorCode;
 use acklab_vocab::rules::ProtocolRule;
 use acklab_vocab::trace::{PartitionChangeReason, RetryReason, TruncationReason};
@@ -258,6 +259,74 @@ fn stored_in_spite_of_an_error() {
     late.create(1).send(1, 0..1).fail(0..1, ErrorCode::Timeout).append(1, 0..1);
     let executed = (AnomalyKind::Phantom, Cause::ExecutedAfterFailure, Promise::Kept, 1);
     assert_eq!(causes(&late.judge()), [executed]);
+
+    // Drained, then out of time, and sent all the same.
+    let mut drained = crate::testing::trace("3.9", Acks::All);
+    drained.create(1).at(100).fail(0..1, ErrorCode::Timeout).at(100).send(1, 0..1).append(1, 0..1);
+    assert_eq!(causes(&drained.judge()), [executed]);
+
+    // Java before 2.5: its connection was lost, and its producer id was given up meanwhile.
+    let mut dropped = crate::testing::trace("3.9", Acks::All);
+    dropped.create(1).send(1, 0..1).append(1, 0..1).fail(0..1, ErrorCode::OutOfOrderSequenceNumber);
+    let unheard = (AnomalyKind::Phantom, Cause::AckLostButStored, Promise::Kept, 1);
+    assert_eq!(causes(&dropped.judge()), [unheard]);
+}
+
+#[test]
+fn a_producer_that_has_lost_track_of_its_sequences_stores_twice() {
+    let renumbered = |failed: bool| {
+        let mut trace = trace("3.9", Acks::All).idempotent();
+        trace.create(2).send(1, 0..1).append_stamped(1, 0..1, Some(0));
+        if failed {
+            trace.fail(1..2, ErrorCode::Timeout);
+        }
+        trace.retry(0..1, RetryReason::Disconnected).send(1, 0..1);
+        trace.append_renumbered(1, 0..1, 1, 0).ack(0..1);
+        causes(&trace.judge())
+    };
+    let known = Promise::KnownViolation("KAFKA-14034");
+    let cause = Cause::RenumberedAndRetried;
+    assert_eq!(renumbered(true), [(AnomalyKind::Duplicated, cause, known, 1)]);
+    // Without any reason to number anew, it is a defect.
+    assert_eq!(renumbered(false), [(AnomalyKind::Duplicated, cause, Promise::Broken, 1)]);
+}
+
+#[test]
+fn a_success_that_was_concluded_from_that_of_a_later_batch() {
+    let concluded = |first_sequence: u32| {
+        let librdkafka = SequenceRepair::RenumberAll;
+        let mut trace = trace("3.9", Acks::All).idempotent().repairing(librdkafka);
+        let refused = ErrorCode::NotEnoughReplicas;
+        trace.create(2).send(1, 0..1).send(1, 1..2).refuse(1, refused, 0..1);
+        trace.append_stamped(1, 1..2, Some(first_sequence)).ack(0..1).ack(1..2);
+        causes(&trace.judge())
+    };
+    let known = Promise::KnownViolation("KAFKA-15591");
+    assert_eq!(concluded(1), lost(Cause::TakenForStored, known, 1));
+    assert_eq!(concluded(0), lost(Cause::TakenForStored, Promise::Broken, 1));
+}
+
+#[test]
+fn overtaken_by_a_later_record_on_a_new_connection() {
+    let mut trace = trace("3.9", Acks::None);
+    trace.create(2).send(1, 0..1).ack(0..1).send(1, 1..2).ack(1..2);
+    trace.append(1, 1..2).append(1, 0..1);
+    let overtaken = (AnomalyKind::Reordered, Cause::OvertakenOnItsWay, Promise::Kept, 1);
+    assert_eq!(causes(&trace.judge()), [overtaken]);
+}
+
+#[test]
+fn an_old_client_may_give_a_sequence_to_two_batches() {
+    let taken = |repair: SequenceRepair| {
+        let mut trace = trace("3.9", Acks::All).idempotent().repairing(repair);
+        trace.create(2).send(1, 0..1).append_stamped(1, 0..1, Some(0)).fail(0..1, ErrorCode::Timeout);
+        trace.send(1, 1..2).deduplicate(1, 0, 1..2).ack(1..2).judge()
+    };
+    let old = taken(SequenceRepair::CloseGap);
+    assert_eq!((old.violations.len(), old.known_violations[0].known), (0, Some("KIP-360")));
+    assert_eq!(old.count_cause(AnomalyKind::Lost, Cause::TakenForDuplicate), 1);
+    let new = taken(SequenceRepair::RenumberPartition);
+    assert_eq!(new.violations[0].invariant, "idempotence");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! that table makes these values. Each field documents only what its property's name does not say.
 
 use crate::api::{Acks, Isolation};
-use crate::rules::ProtocolRules;
+use crate::rules::{ProtocolRule, ProtocolRules};
 use crate::time::SimDuration;
 use serde::{Deserialize, Serialize};
 
@@ -226,6 +226,32 @@ impl ProducerConfig {
             ProducerConfig::Librdkafka(config) => config.idempotence,
         }
     }
+
+    /// What it does when it has lost track of its sequences.
+    #[must_use]
+    pub const fn sequence_repair(&self) -> SequenceRepair {
+        match self {
+            ProducerConfig::Java(config) => {
+                match config.client.rules.has(ProtocolRule::BumpProducerEpochLocally) {
+                    true => SequenceRepair::RenumberPartition,
+                    false => SequenceRepair::CloseGap,
+                }
+            }
+            ProducerConfig::Librdkafka(_) => SequenceRepair::RenumberAll,
+        }
+    }
+}
+
+/// What an idempotent producer does when it has lost track of its sequences: a batch failed, or the broker misses some.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SequenceRepair {
+    /// Moves the sequences of later batches down, or takes a new producer id: Java before 2.5.
+    CloseGap,
+    /// Raises its epoch and numbers the partition's batches in flight anew: Java since 2.5 (KIP-360).
+    #[default]
+    RenumberPartition,
+    /// Raises its epoch and numbers everything unacknowledged anew: librdkafka.
+    RenumberAll,
 }
 
 /// Where a consumer goes when it has no position, or an impossible one.

@@ -4,6 +4,7 @@
 //! and knows nothing else. A fact about records is stated per batch and shares the batch.
 
 use crate::api::{Acks, ApiKey};
+use crate::config::SequenceRepair;
 use crate::error::ErrorCode;
 use crate::ids::{
     BrokerEpoch, BrokerId, BrokerList, ControllerEpoch, ControllerId, EventId, Incarnation,
@@ -190,6 +191,8 @@ pub struct ProducerHeader {
     pub retries: u32,
     /// `max.in.flight.requests.per.connection`
     pub max_in_flight: u32,
+    /// What an idempotent one does when it has lost track of its sequences.
+    pub sequence_repair: SequenceRepair,
 }
 
 /// A plain reader.

@@ -14,6 +14,8 @@ pub struct Plan {
     pub faults: Vec<Fault>,
     /// `acks=all` on this topic loses nothing, unless power is lost.
     pub safe_topic: bool,
+    /// `acks=all` on this topic never succeeds: fewer replicas than min.insync.replicas, before 3.7.
+    pub never_enough: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -151,7 +153,8 @@ pub fn plan(case: u64) -> Plan {
     let count = dice.among(&[0, 1, 1, 2, 2, 3, 4, 6, 8]);
     let faults = (0..count).map(|index| fault(dice, &cast, index, count)).collect();
     let safe_topic = replicas == 3 && min_isr == 2 && !unclean;
-    Plan { frame, producers, readers, faults, safe_topic }
+    let never_enough = min_isr > replicas && ["3.3", "3.6"].contains(&kafka);
+    Plan { frame, producers, readers, faults, safe_topic, never_enough }
 }
 
 fn broker_properties(dice: &mut Dice) -> String {

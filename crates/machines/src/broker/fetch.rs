@@ -25,7 +25,7 @@ pub(super) struct Reads {
     /// What is new for the sender.
     answers: Vec<PartitionFetchResponse>,
     /// Where each answer's partition stands in the request.
-    indexes: Vec<u32>,
+    indexes: SmallVec<[u32; 4]>,
     bytes: u64,
     /// An error, or a log that parts from the leader's: not worth waiting.
     is_urgent: bool,

@@ -6,6 +6,7 @@
 //! the successor's log.
 
 use acklab_vocab::api::Acks;
+use acklab_vocab::config::SequenceRepair;
 use acklab_vocab::ids::BrokerId;
 use acklab_vocab::time::SimTime;
 use acklab_vocab::trace::{PartitionChangeReason, TruncationReason};
@@ -41,12 +42,32 @@ enum Successor {
 
 /// Why a record that was never appended, though acked, is not there.
 #[must_use]
-pub fn never_appended<'a>(acks: Acks, mut notes: impl Iterator<Item = &'a Note>) -> Cause {
-    let refused = notes.any(|note| matches!(note.kind, NoteKind::Refused(_)));
+pub fn never_appended<'a>(
+    acks: Acks,
+    repair: Option<SequenceRepair>,
+    notes: impl Iterator<Item = &'a Note> + Clone,
+) -> Cause {
+    let refused = notes.clone().any(|note| matches!(note.kind, NoteKind::Refused(_)));
     match (acks, refused) {
         (Acks::None, true) => Cause::Acks0Refused,
         (Acks::None, false) => Cause::Acks0NeverArrived,
-        (Acks::Leader | Acks::All, _) => Cause::Unexplained,
+        (Acks::Leader | Acks::All, _) => taken_for_another(repair, notes),
+    }
+}
+
+/// Why a success was reported that no broker had answered. `repair` is that of an idempotent
+/// producer.
+fn taken_for_another<'a>(
+    repair: Option<SequenceRepair>,
+    mut notes: impl Iterator<Item = &'a Note>,
+) -> Cause {
+    let deduplicated = notes.any(|note| note.kind == NoteKind::Deduplicated);
+    match repair {
+        Some(_) if deduplicated => Cause::TakenForDuplicate,
+        Some(SequenceRepair::RenumberAll) => Cause::TakenForStored,
+        Some(SequenceRepair::CloseGap | SequenceRepair::RenumberPartition) | None => {
+            Cause::Unexplained
+        }
     }
 }
 

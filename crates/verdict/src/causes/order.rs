@@ -26,7 +26,7 @@ pub fn order_cause<'a>(
     world: &World,
     journey: &Journey<'_>,
     misplaced: Misplaced<'_>,
-    others: impl Iterator<Item = &'a Note>,
+    others: impl Iterator<Item = &'a Note> + Clone,
 ) -> (Cause, Evidence) {
     let Misplaced { copy, attempt, ahead, had_earlier_copy } = misplaced;
     let append = &world.appends[copy.index()];
@@ -36,7 +36,7 @@ pub fn order_cause<'a>(
         ..Evidence::default()
     };
     let mine: Vec<_> = journey.notes.iter().filter_map(|note| retry(note)).collect();
-    let theirs: Vec<_> = others.filter_map(retry).collect();
+    let theirs: Vec<_> = others.clone().filter_map(retry).collect();
     let lost_together = |at: &(SimTime, bool)| at.1 && theirs.contains(at);
     let cause = if attempt > 0 {
         Cause::ResentByApplication
@@ -48,10 +48,23 @@ pub fn order_cause<'a>(
         Cause::FirstCopyTruncated
     } else if mine.iter().any(|(at, _)| *at <= append.at) {
         Cause::RetriedBehindLaterBatch
+    } else if sent_before(journey.notes.iter().copied(), others) {
+        Cause::OvertakenOnItsWay
     } else {
         Cause::Unexplained
     };
     (cause, evidence)
+}
+
+/// Whether one record was first sent no later than another. Since a connection is served in order,
+/// they went different ways if the other was appended first.
+fn sent_before<'a, 'b>(
+    mut one: impl Iterator<Item = &'a Note>,
+    mut other: impl Iterator<Item = &'b Note>,
+) -> bool {
+    let is_sent = |note: &&Note| matches!(note.kind, NoteKind::Sent(_));
+    let (one, other) = (one.find(is_sent), other.find(is_sent));
+    matches!((one, other), (Some(one), Some(other)) if one.at <= other.at)
 }
 
 /// When a batch was to be sent again, and whether because of a lost connection.

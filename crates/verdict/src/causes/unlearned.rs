@@ -68,7 +68,10 @@ pub fn unlearned(
 fn why(end: End, answered: bool, died: bool) -> Unlearned {
     let silent = if answered { Unlearned::AnswerLost } else { Unlearned::TimedOut };
     match end {
-        End::Retried(RetryReason::Disconnected) | End::Failed(ErrorCode::NetworkException) => {
+        // Java before 2.5 reports OUT_OF_ORDER_SEQUENCE_NUMBER for a batch of a lost connection whose
+        // producer id it has given up meanwhile.
+        End::Retried(RetryReason::Disconnected)
+        | End::Failed(ErrorCode::NetworkException | ErrorCode::OutOfOrderSequenceNumber) => {
             if died && !answered {
                 Unlearned::LeaderMoved
             } else {
@@ -103,7 +106,7 @@ fn end_of_request(world: &World, journey: &Journey<'_>, append: &Append) -> Opti
             break;
         }
     }
-    journey.notes[before..].iter().find_map(|note| match note.kind {
+    let end = |note: &&Note| match note.kind {
         NoteKind::Retried(reason) => Some((End::Retried(reason), note.at)),
         NoteKind::Failed(error) => Some((End::Failed(error), note.at)),
         NoteKind::Sent(_)
@@ -111,7 +114,14 @@ fn end_of_request(world: &World, journey: &Journey<'_>, append: &Append) -> Opti
         | NoteKind::Answered(_)
         | NoteKind::Deduplicated
         | NoteKind::Resent => None,
-    })
+    };
+    let (earlier, later) = journey.notes.split_at(before);
+    // Java's sender drains a batch, then finds that its time is over, and sends it all the same.
+    let drained = later.first().map(|note| note.at);
+    let failed = |note: &&&Note| {
+        matches!(note.kind, NoteKind::Failed(_)) && Some(note.at) == drained
+    };
+    later.iter().find_map(end).or_else(|| earlier.iter().rfind(failed).and_then(end))
 }
 
 #[cfg(test)]
@@ -129,6 +139,7 @@ mod tests {
             (error(ErrorCode::RequestTimedOut), true, false, Unlearned::TimedOut),
             (error(ErrorCode::NotLeaderOrFollower), true, false, Unlearned::LeaderMoved),
             (End::Failed(ErrorCode::Timeout), false, false, Unlearned::TimedOut),
+            (End::Failed(ErrorCode::OutOfOrderSequenceNumber), false, false, Unlearned::AnswerLost),
         ];
         for (end, answered, died, expected) in cases {
             assert_eq!(why(end, answered, died), expected, "{end:?} {answered} {died}");

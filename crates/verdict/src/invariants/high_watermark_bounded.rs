@@ -55,6 +55,36 @@ pub fn check_advance(
     ))
 }
 
+/// See the module.
+pub static FOLLOWER: Invariant = Invariant {
+    name: "high_watermark_bounded",
+    claim: "the high watermark of a replica is within its log, and was reached by a leader before",
+    source: "UnifiedLog.updateHighWatermark, ReplicaFetcherThread.processPartitionData",
+    suspended_by: &[],
+};
+
+/// A replica that does not lead states `high_watermark`: what its leader told it, or its
+/// checkpoint. No leader of the partition has ever been beyond `reached`.
+#[must_use]
+pub fn check_follower(
+    replica: &Replica,
+    high_watermark: Offset,
+    reached: Offset,
+) -> Option<String> {
+    let (broker, end) = (replica.broker, replica.log_end_offset);
+    if high_watermark > end {
+        return Some(format!(
+            "broker {broker} has the high watermark {high_watermark}, its log ends at {end}"
+        ));
+    }
+    (high_watermark > reached).then(|| {
+        format!(
+            "broker {broker} has the high watermark {high_watermark}, no leader was beyond \
+             {reached}"
+        )
+    })
+}
+
 /// A replica became leader and states `high_watermark` as what it knew as a follower.
 #[must_use]
 pub fn check_new_leader(replica: &Replica, high_watermark: Offset) -> Option<String> {

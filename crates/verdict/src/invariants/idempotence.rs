@@ -6,7 +6,7 @@
 use acklab_vocab::ids::Offset;
 use acklab_vocab::record::{Record, RecordBatch};
 
-use super::Invariant;
+use super::{Invariant, Suspension};
 use crate::world::{Append, AppendId, Replica};
 
 /// See the module.
@@ -17,6 +17,11 @@ pub static INVARIANT: Invariant = Invariant {
     source: "KIP-98, ProducerStateManager",
     suspended_by: &[],
 };
+
+/// The same where the producer is a client before 2.5, which may close a gap in its sequences that
+/// was none: a batch then has the sequence of one that was appended.
+pub static OF_CLOSED_GAPS: Invariant =
+    Invariant { suspended_by: &[Suspension::OldClient("KIP-360")], ..INVARIANT };
 
 /// A leader appended `batch`, whose first record had been appended before, as `earlier`.
 #[must_use]

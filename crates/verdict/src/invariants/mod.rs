@@ -19,10 +19,13 @@ pub mod high_watermark_monotonic;
 pub mod idempotence;
 pub mod isr_holds_committed;
 pub mod isr_join;
+pub mod isr_newcomer;
+pub mod isr_proposal_current;
 pub mod leader_append;
 pub mod leader_completeness;
 pub mod log_matching;
 pub mod one_leader_per_epoch;
+pub mod read_committed;
 pub mod replicated_was_written;
 pub mod truncation;
 
@@ -50,22 +53,27 @@ pub struct Invariant {
 }
 
 /// Every invariant, by name.
-pub static ALL: [&Invariant; 17] = [
+pub static ALL: [&Invariant; 22] = [
     &acks_all::INVARIANT,
     &clean_election::INVARIANT,
     &controller_epochs::INVARIANT,
     &epochs_monotonic::INVARIANT,
     &fencing::INVARIANT,
     &high_watermark_bounded::INVARIANT,
+    &high_watermark_bounded::FOLLOWER,
     &high_watermark_monotonic::INVARIANT,
     &idempotence::INVARIANT,
     &isr_holds_committed::INVARIANT,
     &isr_join::INVARIANT,
+    &isr_newcomer::COMPLETE,
+    &isr_newcomer::SERVES,
+    &isr_proposal_current::INVARIANT,
     &leader_append::INVARIANT,
     &leader_completeness::INVARIANT,
     &log_matching::INVARIANT,
     &log_matching::BELOW_HIGH_WATERMARK,
     &one_leader_per_epoch::INVARIANT,
+    &read_committed::INVARIANT,
     &replicated_was_written::INVARIANT,
     &truncation::INVARIANT,
 ];
@@ -80,6 +88,8 @@ pub enum Suspension {
     /// The rule does not hold in this run. Releases without it have the defect of that KIP or
     /// issue.
     RuleOff(ProtocolRule, &'static str),
+    /// The client at work is documented to do this.
+    OldClient(&'static str),
     /// A documented defect has shown on this partition before, and this is what comes of it.
     KnownBreach,
 }
@@ -223,6 +233,7 @@ fn classify(
             Suspension::PowerLoss if partition.has_lost_tail => return None,
             Suspension::UncleanElection if partition.had_unclean_election => return None,
             Suspension::RuleOff(rule, issue) if !rules.has(rule) => known = known.or(Some(issue)),
+            Suspension::OldClient(issue) => known = known.or(Some(issue)),
             Suspension::KnownBreach => known = known.or(partition.known_breaches.first().copied()),
             Suspension::PowerLoss | Suspension::UncleanElection | Suspension::RuleOff(..) => {}
         }

@@ -1,7 +1,7 @@
 //! Each invariant holds on a good trace and is caught on a bad one made by hand.
 
 use acklab_vocab::api::Acks;
-use acklab_vocab::ids::{BrokerId, LeaderEpoch, NodeId, Offset};
+use acklab_vocab::ids::{BrokerEpoch, BrokerId, Incarnation, LeaderEpoch, NodeId, Offset};
 use acklab_vocab::rules::ProtocolRule;
 use acklab_vocab::trace::{PartitionChangeReason, RetryReason, TraceEvent, TruncationReason};
 use std::sync::Arc;
@@ -188,6 +188,86 @@ fn a_replica_joins_the_isr_when_it_has_caught_up() {
     assert_eq!(join(cluster(), false), [("isr_join", None)], "offset 0 is at the high watermark");
     let old = cluster().without(ProtocolRule::IsrExpandAwaitsEpochStart);
     assert_eq!(join(old, false), [("isr_join", Some("KAFKA-7128"))]);
+}
+
+#[test]
+fn the_high_watermark_of_a_follower_is_within_its_log_and_behind_a_leaders() {
+    let mut beyond = committed();
+    beyond.append(1, 4..6).high_watermark(2, 6);
+    assert_eq!(broken(&beyond), [("high_watermark_bounded", None)], "the log ends at 4");
+    let mut ahead = committed();
+    ahead.append(1, 4..6).replicate(1, 2).high_watermark(2, 6);
+    assert_eq!(broken(&ahead), [("high_watermark_bounded", None)], "the leader is at 4");
+    let recovered = |high_watermark: u64| {
+        let mut trace = committed();
+        trace.append(1, 4..6).replicate(1, 2).kill(2).start(2);
+        let (partition, log_end_offset) = (PARTITION, Offset(6));
+        let (high_watermark, clean) = (Offset(high_watermark), false);
+        let event =
+            TraceEvent::LogRecovered { partition, log_end_offset, high_watermark, clean };
+        broken(trace.fact(NodeId(1), event))
+    };
+    assert_eq!(recovered(4), []);
+    assert_eq!(recovered(6), [("high_watermark_bounded", None)]);
+}
+
+#[test]
+fn readers_are_given_what_was_committed() {
+    let mut trace = committed();
+    assert_eq!(broken(trace.read(1)), []);
+    assert_eq!(broken(trace.append(1, 4..6).read(1)), [("read_committed", None)]);
+}
+
+#[test]
+fn a_proposal_replaces_the_isr_that_it_was_made_from() {
+    let mut current = cluster();
+    current.propose_isr(1, &[1, 3]).commit_isr(1, &[1, 3]);
+    assert_eq!(broken(&current), []);
+    let mut stale = cluster();
+    stale.propose_isr(1, &[1, 3]);
+    stale.state().isr = crate::testing::brokers(&[1, 2]);
+    stale.change(FENCED).commit_isr(1, &[1, 3]);
+    assert_eq!(broken(&stale), [("isr_proposal_current", None)]);
+}
+
+#[test]
+fn a_broker_that_joins_the_isr_is_not_fenced() {
+    let join = |mut trace: Trace, fenced: bool| {
+        trace.propose_isr(1, &[1, 2]).commit_isr(1, &[1, 2]);
+        trace.fact(NodeId(3), TraceEvent::BrokerFenced { broker: BrokerId(3) });
+        if !fenced {
+            trace.fact(NodeId(3), TraceEvent::BrokerUnfenced { broker: BrokerId(3) });
+        }
+        trace.fetched(1, 3).propose_isr(1, &[1, 2, 3]).commit_isr(1, &[1, 2, 3]);
+        broken(&trace)
+    };
+    assert_eq!(join(cluster(), false), []);
+    assert_eq!(join(cluster(), true), [("isr_newcomer_serves", None)]);
+    let old = cluster().without(ProtocolRule::IsrExpandChecksFencing);
+    assert_eq!(join(old, true), [("isr_newcomer_serves", Some("KIP-841"))]);
+}
+
+#[test]
+fn a_broker_that_joins_the_isr_has_what_was_committed() {
+    let join = |rule: Option<ProtocolRule>, registers: bool| {
+        let mut trace = rule.map_or_else(cluster, |rule| cluster().without(rule));
+        trace.append(1, 0..4).replicate(1, 2).replicate(1, 3).high_watermark(1, 4);
+        trace.propose_isr(1, &[1, 2]).commit_isr(1, &[1, 2]).propose_isr(1, &[1, 2, 3]);
+        trace.lose_power(3, 0).start(3);
+        if registers {
+            let (broker, broker_epoch) = (BrokerId(3), BrokerEpoch(9));
+            let incarnation = Incarnation(1);
+            let event = TraceEvent::BrokerRegistered { broker, broker_epoch, incarnation };
+            trace.fact(NodeId(3), event);
+            trace.fact(NodeId(3), TraceEvent::BrokerUnfenced { broker });
+        }
+        trace.commit_isr(1, &[1, 2, 3]);
+        broken(&trace)
+    };
+    assert_eq!(join(None, false), [], "the controller does not know yet");
+    assert_eq!(join(None, true), [("isr_newcomer_complete", None)]);
+    let known = [("isr_newcomer_complete", Some("KIP-903"))];
+    assert_eq!(join(Some(ProtocolRule::IsrExpandChecksBrokerEpoch), true), known);
 }
 
 #[test]

@@ -70,6 +70,7 @@ impl World {
         let Some(process) = self.processes.get_mut(stamped.node.0 as usize) else { return };
         process.alive = false;
         process.deaths.push((stamped.at, clean));
+        process.unregistered = true;
         let Some(broker) = process.broker else { return };
         for partition in &mut self.partitions {
             if partition.leader_at_rest() == Some(broker) {
@@ -107,6 +108,45 @@ impl World {
 
     // ---- the controller -------------------------------------------------------------------------
 
+    /// The controller registered a life of a broker, fenced it or lets it serve.
+    pub(crate) fn on_broker_changed(&mut self, broker: BrokerId, fenced: bool, registered: bool) {
+        let Some(node) = self.node_of(broker) else { return };
+        let process = &mut self.processes[node.0 as usize];
+        process.fenced = fenced;
+        process.unregistered &= !registered;
+    }
+
+    /// The controller took a leader's proposal.
+    fn check_proposal(&mut self, scene: Scene, before: &BrokerList, after: &PartitionState) {
+        let partition = &self.partitions[scene.partition];
+        let Some(leader) = after.leader.and_then(|leader| partition.replica_of(leader)) else {
+            return;
+        };
+        let view = leader.leader_view().filter(|view| view.epoch == after.leader_epoch);
+        let stale = view.and_then(|view| {
+            invariants::isr_proposal_current::check(leader.broker, view, before, &after.isr)
+        });
+        self.breach(scene, &invariants::isr_proposal_current::INVARIANT, stale);
+    }
+
+    /// A leader's proposal brought brokers into the ISR.
+    fn check_newcomers(&mut self, scene: Scene, before: &BrokerList, after: &BrokerList) {
+        for broker in invariants::isr_newcomer::newcomers(before, after) {
+            let Some(node) = self.node_of(broker) else { continue };
+            let process = &self.processes[node.0 as usize];
+            let fenced = invariants::isr_newcomer::check_serves(broker, process.fenced);
+            let partition = &self.partitions[scene.partition];
+            let committed = &partition.committed;
+            let end = committed.last().map_or(Offset(0), |last| self.end_of(*last));
+            let short = partition.replica(node).filter(|_| !process.unregistered);
+            let short = short.and_then(|replica| {
+                invariants::isr_newcomer::check_complete(replica, committed, end)
+            });
+            self.breach(scene, &invariants::isr_newcomer::SERVES, fenced);
+            self.breach(scene, &invariants::isr_newcomer::COMPLETE, short);
+        }
+    }
+
     /// The controller changed a partition.
     pub(crate) fn on_partition_changed(
         &mut self,
@@ -119,6 +159,13 @@ impl World {
             let clean = invariants::clean_election::check(before, after, reason);
             self.breach(scene, &invariants::epochs_monotonic::INVARIANT, epochs);
             self.breach(scene, &invariants::clean_election::INVARIANT, clean);
+        }
+        if reason == PartitionChangeReason::AlterPartition
+            && let Some(before) = &self.partitions[scene.partition].state
+        {
+            let isr = before.isr.clone();
+            self.check_proposal(scene, &isr, after);
+            self.check_newcomers(scene, &isr, &after.isr);
         }
         let at = scene.place.at;
         let partition = &mut self.partitions[scene.partition];
@@ -245,11 +292,34 @@ impl World {
             self.breach(scene, &invariants::idempotence::INVARIANT, twice);
         }
         let id = self.add_append(scene, batch, parent, false);
+        self.follow_sequences(scene, batch, id);
         let partition = &mut self.partitions[scene.partition];
         partition.writes.accepted(scene.place.at);
         let replica = partition.replica_mut(scene.place.node, scene.broker);
         replica.push(id, &self.appends[id.index()]);
         id
+    }
+
+    /// Takes note of a leader that takes up an idempotent producer in the middle of its sequence.
+    fn follow_sequences(&mut self, scene: Scene, batch: &RecordBatch, id: AppendId) {
+        let Some(stamp) = batch.stamp else { return };
+        let partition = &mut self.partitions[scene.partition];
+        let before = partition.last_stamped.insert(stamp.id, id);
+        if stamp.base_sequence.0 == 0 {
+            return;
+        }
+        let Some(leader) = partition.replica(scene.place.node) else { return };
+        let holds = |before: AppendId| {
+            let base = self.appends[before.index()].batch.base_offset;
+            leader.batch_at(base, &self.appends) == Some(before)
+        };
+        let knows = |id: &AppendId| {
+            let stamp_of = self.appends[id.index()].batch.stamp;
+            stamp_of.is_some_and(|other| other.id == stamp.id)
+        };
+        if !before.is_some_and(holds) && !leader.log.iter().rev().any(knows) {
+            partition.gaps.push(id);
+        }
     }
 
     fn add_append(
@@ -364,9 +434,20 @@ impl World {
             self.on_cut(scene, end, RemovalKind::PowerLoss);
         }
         let Self { partitions, appends, .. } = self;
-        let replica = partitions[scene.partition].replica_mut(scene.place.node, scene.broker);
+        let partition = &mut partitions[scene.partition];
+        let reached = partition.reached;
+        let replica = partition.replica_mut(scene.place.node, scene.broker);
+        let check = invariants::high_watermark_bounded::check_follower;
+        let beyond = check(replica, high_watermark, reached);
         replica.high_watermark = high_watermark;
         replica.below_high_watermark = replica.position(high_watermark, appends);
+        self.breach(scene, &invariants::high_watermark_bounded::FOLLOWER, beyond);
+    }
+
+    /// A reader was given records up to `end`.
+    pub(crate) fn on_read(&mut self, scene: Scene, end: Offset) {
+        let breach = invariants::read_committed::check(end, self.partitions[scene.partition].reached);
+        self.breach(scene, &invariants::read_committed::INVARIANT, breach);
     }
 
     // ---- high watermark, ISR, answers -----------------------------------------------------------
@@ -410,6 +491,13 @@ impl World {
             let below = replica.position(high_watermark, &self.appends);
             replica.below_high_watermark = replica.below_high_watermark.min(below);
         }
+        let mut beyond = None;
+        if leader {
+            partition.reached = partition.reached.max(high_watermark);
+        } else if let Some(replica) = partition.replica(scene.place.node) {
+            let check = invariants::high_watermark_bounded::check_follower;
+            beyond = check(replica, high_watermark, partition.reached);
+        }
         if leader && let Some(tenure) = epoch.and_then(|epoch| partition.tenure_mut(epoch)) {
             tenure.high_watermark = tenure.high_watermark.max(high_watermark);
         }
@@ -423,6 +511,7 @@ impl World {
             passed = check(replica, view, isr, high_watermark);
             short = invariants::isr_holds_committed::check(partition, view, high_watermark);
         }
+        self.breach(scene, &invariants::high_watermark_bounded::FOLLOWER, beyond);
         self.breach(scene, &invariants::high_watermark_monotonic::INVARIANT, lowered);
         self.breach(scene, &invariants::high_watermark_bounded::INVARIANT, passed);
         self.breach(scene, &invariants::isr_holds_committed::INVARIANT, short);
@@ -512,7 +601,14 @@ impl World {
         let breach = partition.replica(scene.place.node).and_then(|leader| {
             invariants::idempotence::check_refusal(leader, base, records, &self.appends)
         });
-        self.breach(scene, &invariants::idempotence::INVARIANT, breach);
+        // Clients before 2.5 may use a sequence twice: what the broker then does is right.
+        let producer = records.first().map(|record| usize::from(record.id.producer.0));
+        let reuses = producer.is_some_and(|index| self.reuses_sequences.get(index) == Some(&true));
+        let invariant = match reuses {
+            true => &invariants::idempotence::OF_CLOSED_GAPS,
+            false => &invariants::idempotence::INVARIANT,
+        };
+        self.breach(scene, invariant, breach);
     }
 }
 

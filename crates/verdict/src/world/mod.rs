@@ -16,6 +16,7 @@ mod replica;
 pub use partition::{Lineage, Partition, Removal, RemovalKind, Tenure};
 pub use replica::{EpochSpans, LeaderView, Replica, Role, holds};
 
+use acklab_vocab::config::SequenceRepair;
 use acklab_vocab::ids::{BrokerId, ControllerEpoch, ControllerId, NodeId, Offset, TopicPartition};
 use acklab_vocab::record::RecordBatch;
 use acklab_vocab::rules::ProtocolRules;
@@ -68,6 +69,10 @@ pub struct Process {
     pub broker: Option<BrokerId>,
     /// It runs or is paused.
     pub alive: bool,
+    /// The controller keeps its broker from serving.
+    pub fenced: bool,
+    /// It has died and not registered again: the controller knows an earlier life of its broker.
+    pub unregistered: bool,
     /// Since when it has been paused.
     pub paused_since: Option<SimTime>,
     /// When its lives ended, and whether in an orderly way.
@@ -93,6 +98,8 @@ pub struct World {
     pub controllers: Vec<(ControllerEpoch, ControllerId)>,
     /// What should not have been.
     pub breaches: Breaches,
+    /// By producer index: an older client, which may give a sequence to two batches (KIP-360).
+    reuses_sequences: Vec<bool>,
     /// Dense index of each topic's first partition.
     topic_starts: Vec<u32>,
     /// The process of each broker id.
@@ -124,6 +131,11 @@ impl World {
             appends: Vec::new(),
             controllers: Vec::new(),
             breaches: Breaches::default(),
+            reuses_sequences: header
+                .producers
+                .iter()
+                .map(|producer| producer.sequence_repair == SequenceRepair::CloseGap)
+                .collect(),
             topic_starts,
             broker_nodes,
         }

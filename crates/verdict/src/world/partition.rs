@@ -4,10 +4,13 @@
 //! Mirrors `PartitionRegistration` on the controller and `Partition` on the brokers, as far as
 //! facts tell.
 
-use acklab_vocab::ids::{BrokerId, BrokerList, LeaderEpoch, NodeId, Offset, TopicPartition};
+use acklab_vocab::ids::{
+    BrokerId, BrokerList, LeaderEpoch, NodeId, Offset, ProducerId, TopicPartition,
+};
 use acklab_vocab::metadata_log::PartitionState;
 use acklab_vocab::time::{SimDuration, SimTime};
 use acklab_vocab::trace::{PartitionChangeReason, TruncationReason};
+use std::collections::BTreeMap;
 
 use super::{Append, AppendId, EpochSpans, Replica, holds};
 
@@ -24,6 +27,8 @@ pub struct Partition {
     pub tenures: Vec<Tenure>,
     /// The batches that some leader's high watermark has passed, ascending by offset.
     pub committed: Vec<AppendId>,
+    /// The highest high watermark that a leader has ever had.
+    pub reached: Offset,
     /// Every cut of a replica's log, in the order of the trace.
     pub removals: Vec<Removal>,
     /// The first batch ever written last: the child of the empty log.
@@ -34,6 +39,11 @@ pub struct Partition {
     pub had_unclean_election: bool,
     /// Documented defects of this version that have shown here: KIP or issue.
     pub known_breaches: Vec<&'static str>,
+    /// Batches with which a leader took up an idempotent producer that it did not know, though they
+    /// were not its first (KAFKA-15591).
+    pub gaps: Vec<AppendId>,
+    /// The last batch of each idempotent producer.
+    pub last_stamped: BTreeMap<ProducerId, AppendId>,
     /// Where leaders were missing.
     pub leaderless: Leaderless,
     /// Where writes were missing.
@@ -133,11 +143,14 @@ impl Partition {
             state: None,
             tenures: Vec::new(),
             committed: Vec::new(),
+            reached: Offset(0),
             removals: Vec::new(),
             first_child: AppendId::NONE,
             has_lost_tail: false,
             had_unclean_election: false,
             known_breaches: Vec::new(),
+            gaps: Vec::new(),
+            last_stamped: BTreeMap::new(),
             leaderless: Leaderless::default(),
             writes: Writes::default(),
         }
