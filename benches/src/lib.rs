@@ -109,8 +109,8 @@ pub fn run_skeleton(events: u64) {
     std::hint::black_box(skeleton::run(PROCESSES, IN_FLIGHT, events));
 }
 
-/// The shortest time of so many runs. On Linux it is the time that the thread had a core, so that the neighbours on a shared
-/// machine count little; elsewhere it is the time on the wall.
+/// The shortest time of so many runs. On Linux it is the time that the thread had a core, so that
+/// the neighbours on a shared machine count little; elsewhere it is the time on the wall.
 pub fn best_of(runs: u32, run: impl Fn()) -> Duration {
     let timed = |_| match time_on_core() {
         Some(before) => {

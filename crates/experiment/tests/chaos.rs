@@ -30,9 +30,9 @@ type Finding = Option<String>;
 fn case_of(plan: &Plan) -> Result<Case, String> {
     let text = plan.text();
     let file = ScenarioFile::parse("chaos", None, &text).map_err(|error| error.to_string())?;
-    let resolved = file.resolve("base", &[]).map_err(|errors| {
-        errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
-    })?;
+    let resolved = file
+        .resolve("base", &[])
+        .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
     Ok(Case::from(resolved))
 }
 
@@ -88,9 +88,8 @@ fn unwanted(plan: &Plan, outcome: &Outcome) -> Finding {
     };
     // Kafka has defects of its own, which show here as well: each is named.
     let unknown = |kind: AnomalyKind| {
-        let kept = |of: &&CauseCount| {
-            of.kind == kind && !matches!(of.promise, Promise::KnownViolation(_))
-        };
+        let kept =
+            |of: &&CauseCount| of.kind == kind && !matches!(of.promise, Promise::KnownViolation(_));
         let found: Vec<&CauseCount> = verdict.causes.iter().filter(kept).collect();
         (!found.is_empty()).then(|| format!("{}: {found:?}", kind.name()))
     };
@@ -100,9 +99,7 @@ fn unwanted(plan: &Plan, outcome: &Outcome) -> Finding {
         .or_else(|| unknown(AnomalyKind::Reordered).filter(|_| plan.exactly_once()))
         .or_else(|| {
             let stuck = outcome.stuck.as_ref().filter(|_| !plan.has_permanent_fault())?;
-            let waits = |because: &&String| {
-                !(plan.never_enough && because.ends_with("has sends that are not resolved"))
-            };
+            let waits = |because: &&String| !(plan.never_enough && because.contains("producer"));
             let because: Vec<&str> =
                 stuck.because.iter().filter(waits).map(String::as_str).collect();
             (!because.is_empty()).then(|| format!("stuck: {}", because.join("; ")))
@@ -131,6 +128,9 @@ fn replayed(case: &Case, seed: u64, first: &Outcome) -> Finding {
         }
         Ok(again) if again.verdict.digest.verdict != first.verdict.digest.verdict => {
             Some(format!("schedule: other fates\n{written}"))
+        }
+        Ok(again) if again.ended_at != first.ended_at => {
+            Some(format!("schedule: another end\n{written}"))
         }
         Ok(_) => None,
         Err(defect) => Some(format!("schedule: panic: {defect}")),

@@ -216,6 +216,23 @@ fn rules_that_only_cost_availability() {
     assert!(told < 10_000 && asks > 70_000, "{told} µs, {asks} µs");
 }
 
+/// No rule switches these bugs on: mutants of the machines were caught by them, and by nothing else.
+/// - An ISR without a member counts before the controller has committed it:
+///   `high_watermark_bounded`.
+/// - What a broker remembers of a producer outlives the truncation of its log: `idempotence`.
+/// - The controllers commit without a majority, or vote for a log that lacks what is committed: an
+///   assertion of the quorum itself.
+/// - acks=all is appended under min ISR, though it is never acked: `phantom`.
+/// - A preferred replica is elected out of sync: `clean_election`.
+#[test]
+fn schedules_that_bugs_without_a_rule_do_not_survive() {
+    bug!("shrink-awaits-controller").is_absent(&[]);
+    bug!("dedup-after-truncation").is_absent(&[]);
+    bug!("controller-without-majority").is_absent(&[]);
+    bug!("refused-before-append").is_absent(&[]);
+    bug!("preferred-out-of-sync").is_absent(&[]);
+}
+
 /// To truncate before the first fetch (0.11 to 2.6) is another way, and no worse.
 #[test]
 fn truncation_before_the_first_fetch_is_as_safe() {

@@ -91,6 +91,7 @@ fn check_schedule(faults: &str, count: usize) {
     let fixed = Arc::new(Scenario { faults, ..Scenario::clone(&drawn) });
     let second = judged(&fixed);
     assert_eq!(second.schedule, first.schedule, "{written}");
+    assert_eq!((second.events, second.ended_at), (first.events, first.ended_at), "{written}");
     let digests = [first, second].map(|result| result.observer.finish().digest.verdict);
     assert_eq!(digests[0], digests[1], "{written}");
 }
@@ -134,9 +135,7 @@ fn a_fault_that_ends_at_the_instant_of_another_ends_first() {
 
 #[test]
 fn a_lossy_link_is_whole_again_when_the_fault_is_over() {
-    let lossy = scenario(
-        r#"(at: "1s", fault: LinkLoss(Brokers, Clients, 0.9), for: "8s")"#,
-    );
+    let lossy = scenario(r#"(at: "1s", fault: LinkLoss(Brokers, Clients, 0.9), for: "8s")"#);
     for seed in 0..5 {
         let result = run(&lossy, seed, RunOptions::default(), Judge::new());
         assert_eq!(result.stuck, None, "seed {seed}");
@@ -153,4 +152,14 @@ fn the_cluster_forms_before_the_bad_weather_begins() {
         let result = run(&lossy, seed, RunOptions::default(), Judge::new());
         assert!(result.ended_at > SimTime::ZERO, "seed {seed}: {:?}", result.stuck);
     }
+}
+
+#[test]
+fn a_lone_controller_takes_up_what_its_last_life_had_not_flushed() {
+    let killed = scenario(
+        r#"(at: "1s", fault: SlowDisk(Controllers, "3s"), for: "1s"),
+           (at: "1900ms", fault: Kill(Controllers), for: "1s")"#,
+    );
+    let result = run(&killed, 1, RunOptions::default(), ());
+    assert_eq!(result.stuck, None);
 }

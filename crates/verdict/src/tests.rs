@@ -265,6 +265,13 @@ fn stored_in_spite_of_an_error() {
     drained.create(1).at(100).fail(0..1, ErrorCode::Timeout).at(100).send(1, 0..1).append(1, 0..1);
     assert_eq!(causes(&drained.judge()), [executed]);
 
+    // The first request overtakes the answer to the second, which was refused.
+    let refused = ErrorCode::OutOfOrderSequenceNumber;
+    let mut overtaking = crate::testing::trace("3.9", Acks::All);
+    overtaking.create(1).send(1, 0..1).retry(0..1, RetryReason::RequestTimeout).send(1, 0..1);
+    overtaking.refuse(1, refused, 0..1).append(1, 0..1).retry(0..1, RetryReason::Error(refused));
+    assert_eq!(causes(&overtaking.fail(0..1, ErrorCode::Timeout).judge()), [executed]);
+
     // Java before 2.5: its connection was lost, and its producer id was given up meanwhile.
     let mut dropped = crate::testing::trace("3.9", Acks::All);
     dropped.create(1).send(1, 0..1).append(1, 0..1).fail(0..1, ErrorCode::OutOfOrderSequenceNumber);

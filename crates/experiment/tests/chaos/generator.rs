@@ -202,11 +202,7 @@ fn network(dice: &mut Dice) -> String {
     text
 }
 
-fn producers(
-    dice: &mut Dice,
-    kafka: &str,
-    partitions: u64,
-) -> (Vec<Producer>, Vec<(String, u64)>) {
+fn producers(dice: &mut Dice, kafka: &str, partitions: u64) -> (Vec<Producer>, Vec<(String, u64)>) {
     let acks_all_everywhere = dice.percent(40);
     let idempotent_everywhere = acks_all_everywhere && dice.percent(50);
     let mut producers = Vec::new();
@@ -402,7 +398,8 @@ fn kind(dice: &mut Dice, cast: &Cast) -> String {
         14 => format!("Partition({}, {})", anybody(dice, cast), other_side(dice, cast)),
         15 => format!("OneWay({}, {})", anybody(dice, cast), other_side(dice, cast)),
         16 => {
-            let extra = dice.among(&["\"50ms\"", "Uniform(\"0ms\", \"2s\")", "Exponential(\"1s\")"]);
+            let extra =
+                dice.among(&["\"50ms\"", "Uniform(\"0ms\", \"2s\")", "Exponential(\"1s\")"]);
             format!("LinkDelay({}, {}, {extra})", anybody(dice, cast), other_side(dice, cast))
         }
         17 => {

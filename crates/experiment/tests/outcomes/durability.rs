@@ -25,14 +25,15 @@ fn power_loss_of_all_replicas_loses_what_no_disk_had() {
     for (age, write_back) in [(5.0, r#""5s""#), (10.0, r#""10s""#)] {
         for history in histories(&rack("PowerLoss", write_back), SEEDS) {
             let expected = 200.0 * age;
-            within("lost", history.lost() as f64, expected - 10.0..=expected + 10.0);
+            // A page of 4 KiB is as old as the first of its 23 records.
+            within("lost", history.lost() as f64, expected - 5.0..=expected + 30.0);
             let cause = history.count_of(AnomalyKind::Lost, Cause::UnflushedPowerLoss);
             assert_eq!(cause, history.lost());
         }
     }
     // Between 5 and 30 s: no more than there was.
     for history in histories(&rack("PowerLoss", r#"Uniform("5s", "30s")"#), SEEDS) {
-        within("lost", history.lost() as f64, 200.0 * 5.0 - 10.0..=200.0 * 15.0 + 10.0);
+        within("lost", history.lost() as f64, 200.0 * 5.0 - 5.0..=200.0 * 15.0);
     }
 }
 
@@ -50,7 +51,9 @@ fn killing_all_processes_loses_nothing() {
 /// its new life did not have to register, which ends its membership of the ISR.
 #[test]
 fn a_leader_that_lost_its_tail_does_not_lead_again_with_it() {
-    for history in histories(&rack("PowerLoss", r#""5s""#).replace("(Brokers)", "(Broker(1))"), SEEDS) {
+    for history in
+        histories(&rack("PowerLoss", r#""5s""#).replace("(Brokers)", "(Broker(1))"), SEEDS)
+    {
         assert_eq!((history.lost(), history.duplicated()), (0, 0));
         let tail = history.all(|event| match event {
             TraceEvent::UnflushedTailLost { from, log_end_offset, .. } => {
@@ -58,7 +61,7 @@ fn a_leader_that_lost_its_tail_does_not_lead_again_with_it() {
             }
             _ => None,
         });
-        within("the tail", tail[0].2 as f64, 990.0..=1010.0);
+        within("the tail", tail[0].2 as f64, 995.0..=1030.0);
         let change = history.change(PartitionChangeReason::BrokerFenced);
         assert_eq!((change.leader, change.isr), (Some(2), vec![2, 3]));
     }
@@ -89,8 +92,9 @@ fn last_replica_standing(kafka: &str) -> String {
 fn the_last_replica_standing_leads_with_a_shorter_log_until_4_1() {
     for kafka in ["3.9", "4.0"] {
         for history in histories(&last_replica_standing(kafka), 0..4) {
-            // Appended after 6 s, acked before 10 s.
-            within("lost", history.lost() as f64, 390.0..=405.0);
+            // Appended after 6 s, acked before 10 s. What was created from 4 s on waited for broker 3 to leave the ISR, one
+            // request in the leader's purgatory and the others unread, and was appended then.
+            within("lost", history.lost() as f64, 100.0 * 6.0 - 5.0..=100.0 * 6.0 + 30.0);
             let cause = history.count_of(AnomalyKind::Lost, Cause::LastReplicaStanding);
             assert_eq!(cause, history.lost());
             assert!(!history.outcome.verdict.known_violations.is_empty());

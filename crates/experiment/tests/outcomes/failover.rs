@@ -23,7 +23,8 @@ fn acked_beyond_the_fork(history: &History) -> u64 {
     let elected = history.change(PartitionChangeReason::BrokerFenced).at;
     let fork = history.epoch_start(LeaderEpoch(1));
     let acks = history.acks().into_iter();
-    acks.filter(|(at, _, offset)| *at < elected && offset.is_some_and(|it| it >= fork)).count() as u64
+    acks.filter(|(at, _, offset)| *at < elected && offset.is_some_and(|it| it >= fork)).count()
+        as u64
 }
 
 /// Outcome 1, case P4. A record is at risk for as long as the followers' fetch takes to come round again: the kill falls on
@@ -72,7 +73,11 @@ fn acks_0_loses_what_was_sent_until_the_producer_noticed() {
         assert_eq!((records.failed, records.duplicated), (0, 0));
         assert!(zero.completions().iter().all(|it| it.2 == SendOutcome::Acked(None)));
     }
-    within("mean loss, 10 records/ms x (1.5 + 1.5 + 1.5) ms", mean(&zero, History::lost), 30.0..=65.0);
+    within(
+        "mean loss, 10 records/ms x (1.5 + 1.5 + 1.5) ms",
+        mean(&zero, History::lost),
+        30.0..=65.0,
+    );
 }
 
 /// Case R26. The new leader knows the high watermark that the old one had told it, which is one fetch old: readers may see it
@@ -82,13 +87,20 @@ fn the_high_watermark_of_a_new_leader_is_a_fetch_behind() {
     let mut behind = 0;
     for history in histories(&crash("all", 10), SEEDS) {
         let exposed = history.all(|event| match event {
-            TraceEvent::HighWatermarkAdvanced { high_watermark, leader: true, leader_epoch, .. }
-                if *leader_epoch == LeaderEpoch(0) => Some(*high_watermark),
+            TraceEvent::HighWatermarkAdvanced {
+                high_watermark,
+                leader: true,
+                leader_epoch,
+                ..
+            } if *leader_epoch == LeaderEpoch(0) => Some(*high_watermark),
             _ => None,
         });
         let taken_over = history.all(|event| match event {
             TraceEvent::BecameLeader { high_watermark, leader_epoch, .. }
-                if *leader_epoch == LeaderEpoch(1) => Some(*high_watermark),
+                if *leader_epoch == LeaderEpoch(1) =>
+            {
+                Some(*high_watermark)
+            }
             _ => None,
         });
         let (exposed, taken_over) = (exposed.last().unwrap().2, taken_over[0].2);

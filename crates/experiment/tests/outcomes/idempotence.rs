@@ -18,9 +18,15 @@ fn is_idempotent(kafka: &str, client: &str, properties: &str) -> bool {
 #[test]
 fn idempotence_is_the_default_since_3_2_unless_something_speaks_against_it() {
     let java = |version: &str| format!(r#"client: Java("{version}"),"#);
-    for (version, expected) in
-        [("2.8.0", false), ("3.0.0", false), ("3.0.1", true), ("3.1.0", false), ("3.1.1", true), ("3.2.0", true), ("4.1.0", true)]
-    {
+    for (version, expected) in [
+        ("2.8.0", false),
+        ("3.0.0", false),
+        ("3.0.1", true),
+        ("3.1.0", false),
+        ("3.1.1", true),
+        ("3.2.0", true),
+        ("4.1.0", true),
+    ] {
         assert_eq!(is_idempotent("3.9", &java(version), ""), expected, "{version}");
     }
     for silently_off in [r#""acks": "1""#, r#""acks": "0""#, r#""retries": "0""#] {

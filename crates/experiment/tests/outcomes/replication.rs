@@ -1,6 +1,6 @@
 //! The ISR: who is waited for, who is not, and what that is worth.
 
-use crate::support::{History, SEEDS, between, histories, secs, within};
+use crate::support::{History, SEEDS, between, histories, mean, secs, within};
 use acklab_verdict::{AnomalyKind, Cause};
 use acklab_vocab::error::ErrorCode;
 use acklab_vocab::ids::LeaderEpoch;
@@ -59,9 +59,16 @@ fn an_isr_of_one_acks_all_with_one_copy() {
 }
 
 /// Outcome 7. Below min.insync.replicas=2 acks=all is refused before the append; acks=1 is acked and, since 3.7, invisible.
+///
+/// A producer whose request was appended before the shrink is not even refused: since 3.7 that request waits for the ISR, and
+/// keeps those behind it on the connection unread (rule 0.1). So here a second one begins afterwards.
 #[test]
 fn below_min_isr_acks_all_is_refused_and_acks_1_is_acked_unseen() {
-    for history in histories(&alone("all", 2, false, ""), SEEDS) {
+    let second = r#"producers: [
+        (name: "late", topic: "orders", rate: 50, size: 100, from: "10s", until: "15s",
+         properties: {"acks": "all", "linger.ms": "0"}), "#;
+    let fields = alone("all", 2, false, "").replace("producers: [", second);
+    for history in histories(&fields, SEEDS) {
         let shrunk = shrunk_to_one(&history);
         let refused = history.all(|event| match event {
             TraceEvent::AppendRefused { error, .. } => Some(*error),
@@ -106,7 +113,7 @@ fn an_unclean_election_loses_as_much_as_the_winner_was_behind() {
             r#"
             duration: "20s",
             cluster: (brokers: 3, mode: KRaft(controllers: 3),
-                      properties: {{"replica.lag.time.max.ms": "400"}}),
+                      properties: {{"replica.lag.time.max.ms": "300", "replica.fetch.wait.max.ms": "100"}}),
             topics: {{"orders": (assignments: [[1, 2, 3]], properties: {{
                 "min.insync.replicas": "1", "unclean.leader.election.enable": "true"}})}},
             producers: [(name: "shop", topic: "orders", rate: 1000, size: 100, until: "10s",
@@ -118,17 +125,22 @@ fn an_unclean_election_loses_as_much_as_the_winner_was_behind() {
             "#
         )
     };
-    for history in histories(&slow("[Broker(2), Broker(3)]"), SEEDS) {
-        let before: Vec<u16> = history.changes().iter().rfind(|it| it.at < secs(10.0)).unwrap().isr.clone();
+    let both = histories(&slow("[Broker(2), Broker(3)]"), 0..10);
+    for history in &both {
+        let before: Vec<u16> =
+            history.changes().iter().rfind(|it| it.at < secs(10.0)).unwrap().isr.clone();
         assert_eq!(before, [1]);
-        let fork = history.epoch_start(history.change(PartitionChangeReason::UncleanElection).epoch);
+        let fork =
+            history.epoch_start(history.change(PartitionChangeReason::UncleanElection).epoch);
         let elected = history.change(PartitionChangeReason::UncleanElection).at;
-        let beyond = |it: &&(SimTime, _, Option<_>)| it.0 < elected && it.2.is_some_and(|it| it >= fork);
+        let beyond =
+            |it: &&(SimTime, _, Option<_>)| it.0 < elected && it.2.is_some_and(|it| it >= fork);
         let acked_beyond = history.acks().iter().filter(beyond).count() as u64;
         assert_eq!(history.lost(), acked_beyond);
-        // One way at least, and a round trip more at most.
-        within("lost", history.lost() as f64, 1_000.0 * 0.2..=1_000.0 * 0.95);
+        // What the leader had sent before it died still arrives: at risk is one round trip of 400 to 600 ms at most.
+        within("lost", history.lost() as f64, 0.0..=1_000.0 * 0.65);
     }
+    within("mean loss, half a round trip", mean(&both, History::lost), 120.0..=400.0);
     for history in histories(&slow("Broker(3)"), SEEDS) {
         assert_eq!((history.lost(), history.outcome.verdict.cluster.unclean_elections), (0, 0));
     }
@@ -150,7 +162,13 @@ fn a_partition_without_replicas_is_down_for_as_long_as_the_last_isr_member() {
         // Twelve seconds, the start of the process, and the way through the controller.
         within("orders-0", gap(0), 12.0..=17.0);
         within("orders-1", gap(1), 0.0..=0.5);
-        assert_eq!((history.outcome.verdict.records.failed, history.outcome.verdict.cluster.unclean_elections), (0, 0));
+        assert_eq!(
+            (
+                history.outcome.verdict.records.failed,
+                history.outcome.verdict.cluster.unclean_elections
+            ),
+            (0, 0)
+        );
     }
 }
 
@@ -168,7 +186,8 @@ fn min_isr_equal_to_the_replicas_makes_every_restart_an_outage() {
     "#;
     for history in histories(fields, SEEDS) {
         let out = history.changes().into_iter().find(|it| it.isr == [1, 2]).unwrap().at;
-        let back = history.changes().into_iter().find(|it| it.at > out && it.isr.len() == 3).unwrap();
+        let back =
+            history.changes().into_iter().find(|it| it.at > out && it.isr.len() == 3).unwrap();
         let expected = 100.0 * (between(out, back.at) - 2.0);
         let failed = history.outcome.verdict.records.failed as f64;
         // Retries back off for up to 1.2 s.
@@ -194,10 +213,10 @@ fn a_rolling_restart_that_does_not_look_meets_a_frozen_broker() {
     for history in histories(fields, SEEDS) {
         let alone = shrunk_to_one(&history);
         within("the restart follows the fencing", between(secs(3.0), alone), 6.9..=9.8);
-        let again = history.acks().into_iter().find(|it| it.0 > alone).unwrap().0;
-        let unavailable = between(alone, again);
+        let unavailable = history.outcome.verdict.unavailability[0].write_gap_longest.as_secs_f64();
         let expected = 30.0 - between(secs(3.0), alone);
-        within("unavailable", unavailable, expected..=expected + 3.5);
+        // The leader hears of either change up to 500 ms late; and the retry backs off.
+        within("unavailable", unavailable, expected - 0.5..=expected + 3.5);
         assert_eq!((history.lost(), history.duplicated()), (0, 0));
     }
 }

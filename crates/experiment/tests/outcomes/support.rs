@@ -22,7 +22,10 @@ const USUAL: [(&str, &str); 6] = [
     ("kafka", r#""3.9""#),
     ("duration", r#""10s""#),
     ("cluster", "(brokers: 3, mode: KRaft(controllers: 3))"),
-    ("topics", r#"{"orders": (assignments: [[1, 2, 3]], properties: {"min.insync.replicas": "1"})}"#),
+    (
+        "topics",
+        r#"{"orders": (assignments: [[1, 2, 3]], properties: {"min.insync.replicas": "1"})}"#,
+    ),
 ];
 
 /// A scenario of which only what matters is written. `set` holds settings, as after `--set`.

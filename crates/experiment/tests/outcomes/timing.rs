@@ -28,7 +28,8 @@ fn fenced_after(history: &History) -> f64 {
 #[test]
 fn a_dead_broker_is_fenced_seven_to_ten_seconds_after_its_death() {
     let mean_of = |kafka: &str, range: std::ops::RangeInclusive<f64>| {
-        let times: Vec<f64> = histories(&killed(kafka, ""), 0..24).iter().map(fenced_after).collect();
+        let times: Vec<f64> =
+            histories(&killed(kafka, ""), 0..24).iter().map(fenced_after).collect();
         for &time in &times {
             within("fencing", time, range.clone());
         }

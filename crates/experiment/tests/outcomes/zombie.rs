@@ -34,7 +34,8 @@ fn deposed(history: &History) -> SimTime {
 
 /// Outcome 4, rule 0.4, case R9: the leader does not fence itself. It acks for all of the cut, and everything since is lost.
 #[test]
-fn a_leader_cut_off_with_its_client_loses_everything_from_the_cut_until_it_hears_of_its_successor() {
+fn a_leader_cut_off_with_its_client_loses_everything_from_the_cut_until_it_hears_of_its_successor()
+{
     for lasting in [12, 24] {
         for history in histories(&cut("1", 200, lasting), SEEDS) {
             let election = history.change(PartitionChangeReason::BrokerFenced);
@@ -46,7 +47,11 @@ fn a_leader_cut_off_with_its_client_loses_everything_from_the_cut_until_it_hears
             let appends = history.appends().into_iter().filter(|it| it.node == node);
             let zombie = appends.filter(|it| it.at > election.at && it.epoch == LeaderEpoch(0));
             let expected = 200.0 * between(election.at, deposed);
-            within("appended as a zombie", zombie.count() as f64, expected * 0.95..=expected * 1.05);
+            within(
+                "appended as a zombie",
+                zombie.count() as f64,
+                expected * 0.95..=expected * 1.05,
+            );
 
             // It hears of it when TCP tries again: that takes at most as long as the cut did.
             let heard = between(secs(f64::from(5 + lasting)), deposed);
@@ -72,10 +77,20 @@ fn a_leader_cut_off_with_its_client_acks_nothing_with_acks_all() {
         let (from, to) = (secs(5.01), secs(45.0));
         assert!(!history.acks().iter().any(|it| it.0 > from && it.0 < to));
         let timed_out = history.first(|event| {
-            matches!(event, TraceEvent::BatchRetried { reason: RetryReason::RequestTimeout, .. }
-                | TraceEvent::BatchRetried { reason: RetryReason::Error(ErrorCode::RequestTimedOut), .. })
+            matches!(
+                event,
+                TraceEvent::BatchRetried { reason: RetryReason::RequestTimeout, .. }
+                    | TraceEvent::BatchRetried {
+                        reason: RetryReason::Error(ErrorCode::RequestTimedOut),
+                        ..
+                    }
+            )
         });
-        within("the request that was given up", between(secs(5.0), timed_out.unwrap()), 29.9..=30.2);
+        within(
+            "the request that was given up",
+            between(secs(5.0), timed_out.unwrap()),
+            29.9..=30.2,
+        );
         // Rule 0.1: of the five requests in flight the leader reads one, and the others when that has been answered.
         let node = history.node_of(1);
         let of_zombie = |it: &&crate::support::Append| it.node == node && it.at > from;

@@ -72,11 +72,7 @@ fn why(end: End, answered: bool, died: bool) -> Unlearned {
         // producer id it has given up meanwhile.
         End::Retried(RetryReason::Disconnected)
         | End::Failed(ErrorCode::NetworkException | ErrorCode::OutOfOrderSequenceNumber) => {
-            if died && !answered {
-                Unlearned::LeaderMoved
-            } else {
-                Unlearned::AnswerLost
-            }
+            if died && !answered { Unlearned::LeaderMoved } else { Unlearned::AnswerLost }
         }
         End::Retried(RetryReason::RequestTimeout) | End::Failed(ErrorCode::Timeout) => {
             if died && !answered { Unlearned::LeaderMoved } else { silent }
@@ -100,8 +96,14 @@ fn end_of_request(world: &World, journey: &Journey<'_>, append: &Append) -> Opti
     let mut before = journey.notes.len();
     let appends = journey.appends.iter().rev().map(|id| &world.appends[id.index()]);
     for later in appends.filter(|later| later.node == append.node && later.at >= append.at) {
-        let mut earlier = journey.notes[..before].iter();
-        before = earlier.rposition(|note| note.kind == sent && note.at <= later.at)?;
+        let mut earlier = journey.notes[..before].iter().enumerate();
+        before = earlier
+            .rfind(|&(index, note)| {
+                note.kind == sent
+                    && note.at <= later.at
+                    && !was_refused(&journey.notes[index + 1..])
+            })?
+            .0;
         if std::ptr::eq(later, append) {
             break;
         }
@@ -118,10 +120,27 @@ fn end_of_request(world: &World, journey: &Journey<'_>, append: &Append) -> Opti
     let (earlier, later) = journey.notes.split_at(before);
     // Java's sender drains a batch, then finds that its time is over, and sends it all the same.
     let drained = later.first().map(|note| note.at);
-    let failed = |note: &&&Note| {
-        matches!(note.kind, NoteKind::Failed(_)) && Some(note.at) == drained
-    };
+    let failed =
+        |note: &&&Note| matches!(note.kind, NoteKind::Failed(_)) && Some(note.at) == drained;
     later.iter().find_map(end).or_else(|| earlier.iter().rfind(failed).and_then(end))
+}
+
+/// Whether a request, of which these are the notes that follow it, was answered with an error that
+/// says that nothing was appended.
+fn was_refused(notes: &[&Note]) -> bool {
+    let ends = |note: &&&Note| {
+        matches!(note.kind, NoteKind::Sent(_) | NoteKind::Retried(_) | NoteKind::Failed(_))
+    };
+    notes.iter().find(ends).is_some_and(|note| {
+        matches!(
+            note.kind,
+            NoteKind::Retried(RetryReason::Error(
+                ErrorCode::OutOfOrderSequenceNumber
+                    | ErrorCode::UnknownProducerId
+                    | ErrorCode::NotEnoughReplicas
+            ))
+        )
+    })
 }
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ fn facts(kind: AnomalyKind, evidence: &Evidence) -> Vec<String> {
         facts.push(format!("{told} at {at:#}"));
     }
     if let Some(at) = evidence.given_up {
-        facts.push(format!("the producer had given up a request that was executed at {at:#}"));
+        facts.push(format!("the producer gave up the request that led to it at {at:#}"));
     }
     if let Some((at, broker, epoch)) = evidence.elected {
         facts.push(format!("broker {broker} was elected without it at {at:#} (epoch {epoch})"));

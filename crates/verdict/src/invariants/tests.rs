@@ -203,8 +203,7 @@ fn the_high_watermark_of_a_follower_is_within_its_log_and_behind_a_leaders() {
         trace.append(1, 4..6).replicate(1, 2).kill(2).start(2);
         let (partition, log_end_offset) = (PARTITION, Offset(6));
         let (high_watermark, clean) = (Offset(high_watermark), false);
-        let event =
-            TraceEvent::LogRecovered { partition, log_end_offset, high_watermark, clean };
+        let event = TraceEvent::LogRecovered { partition, log_end_offset, high_watermark, clean };
         broken(trace.fact(NodeId(1), event))
     };
     assert_eq!(recovered(4), []);

@@ -37,7 +37,7 @@ impl World {
         Some(Scene { place, partition, broker: self.broker_on(stamped.node) })
     }
 
-    fn breach(&mut self, scene: Scene, invariant: &'static Invariant, text: Option<String>) {
+    pub(super) fn breach(&mut self, scene: Scene, invariant: &'static Invariant, text: Option<String>) {
         if let Some(text) = text {
             let partition = &mut self.partitions[scene.partition];
             self.breaches.report(invariant, self.rules, partition, scene.place, text);
@@ -107,45 +107,6 @@ impl World {
     }
 
     // ---- the controller -------------------------------------------------------------------------
-
-    /// The controller registered a life of a broker, fenced it or lets it serve.
-    pub(crate) fn on_broker_changed(&mut self, broker: BrokerId, fenced: bool, registered: bool) {
-        let Some(node) = self.node_of(broker) else { return };
-        let process = &mut self.processes[node.0 as usize];
-        process.fenced = fenced;
-        process.unregistered &= !registered;
-    }
-
-    /// The controller took a leader's proposal.
-    fn check_proposal(&mut self, scene: Scene, before: &BrokerList, after: &PartitionState) {
-        let partition = &self.partitions[scene.partition];
-        let Some(leader) = after.leader.and_then(|leader| partition.replica_of(leader)) else {
-            return;
-        };
-        let view = leader.leader_view().filter(|view| view.epoch == after.leader_epoch);
-        let stale = view.and_then(|view| {
-            invariants::isr_proposal_current::check(leader.broker, view, before, &after.isr)
-        });
-        self.breach(scene, &invariants::isr_proposal_current::INVARIANT, stale);
-    }
-
-    /// A leader's proposal brought brokers into the ISR.
-    fn check_newcomers(&mut self, scene: Scene, before: &BrokerList, after: &BrokerList) {
-        for broker in invariants::isr_newcomer::newcomers(before, after) {
-            let Some(node) = self.node_of(broker) else { continue };
-            let process = &self.processes[node.0 as usize];
-            let fenced = invariants::isr_newcomer::check_serves(broker, process.fenced);
-            let partition = &self.partitions[scene.partition];
-            let committed = &partition.committed;
-            let end = committed.last().map_or(Offset(0), |last| self.end_of(*last));
-            let short = partition.replica(node).filter(|_| !process.unregistered);
-            let short = short.and_then(|replica| {
-                invariants::isr_newcomer::check_complete(replica, committed, end)
-            });
-            self.breach(scene, &invariants::isr_newcomer::SERVES, fenced);
-            self.breach(scene, &invariants::isr_newcomer::COMPLETE, short);
-        }
-    }
 
     /// The controller changed a partition.
     pub(crate) fn on_partition_changed(
@@ -446,7 +407,8 @@ impl World {
 
     /// A reader was given records up to `end`.
     pub(crate) fn on_read(&mut self, scene: Scene, end: Offset) {
-        let breach = invariants::read_committed::check(end, self.partitions[scene.partition].reached);
+        let breach =
+            invariants::read_committed::check(end, self.partitions[scene.partition].reached);
         self.breach(scene, &invariants::read_committed::INVARIANT, breach);
     }
 

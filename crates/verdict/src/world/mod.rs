@@ -10,6 +10,7 @@
 //! Left out: retention and compaction (no fact speaks of them), and the controllers' own log.
 
 mod facts;
+mod membership;
 mod partition;
 mod replica;
 

@@ -291,6 +291,8 @@ impl Quorum {
     pub(super) fn on_flushed(&mut self, cx: &mut ControllerCx<'_>, id: FlushId) {
         let Some((_, end)) = self.flush.filter(|(own, _)| *own == id) else { return };
         self.flush = None;
+        // What was appended after the flush had been asked for, and before it began, is on disk too.
+        let end = end.max(cx.disk().metadata_log.flushed_end_offset());
         if let Role::Leader(leader) = &mut self.role {
             leader.flushed = leader.flushed.max(end);
             self.update_leader_high_watermark(cx);
