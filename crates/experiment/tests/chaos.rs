@@ -98,7 +98,8 @@ fn unwanted(plan: &Plan, outcome: &Outcome) -> Finding {
         .or_else(|| unknown(AnomalyKind::Duplicated).filter(|_| plan.exactly_once()))
         .or_else(|| unknown(AnomalyKind::Reordered).filter(|_| plan.exactly_once()))
         .or_else(|| {
-            let stuck = outcome.stuck.as_ref().filter(|_| !plan.has_permanent_fault())?;
+            let excused = plan.has_permanent_fault() || plan.is_overloaded();
+            let stuck = outcome.stuck.as_ref().filter(|_| !excused)?;
             let waits = |because: &&String| !(plan.never_enough && because.contains("producer"));
             let because: Vec<&str> =
                 stuck.because.iter().filter(waits).map(String::as_str).collect();

@@ -16,6 +16,9 @@ use acklab_vocab::time::{SimDuration, SimTime};
 use acklab_vocab::trace::{Observer, SendOutcome, Stamped, TraceEvent};
 use std::collections::BTreeMap;
 
+/// A periodic fault strikes no more often than this.
+const MOST_STRIKES: usize = 1_000_000;
+
 /// The faults of a run.
 #[derive(Debug)]
 pub(crate) struct Faults {
@@ -199,10 +202,7 @@ impl<O: Observer> World<O> {
                     let at = SimTime::ZERO + draws::next_span(at, &mut planned.rng);
                     self.plan_strike(spec, at);
                 }
-                When::Every { first, .. } => {
-                    let at = SimTime::ZERO + draws::next_span(first, &mut planned.rng);
-                    self.plan_strike(spec, at);
-                }
+                When::Every { first, period, until } => self.plan_strikes(spec, first, period, until),
                 When::After { trigger, .. } => {
                     self.faults.armed.push(Armed { spec, trigger, seen: 0 });
                 }
@@ -211,12 +211,24 @@ impl<O: Observer> World<O> {
     }
 
     fn plan_strike(&mut self, spec: usize, at: SimTime) {
-        let within = match self.faults.specs[spec].spec.when {
-            When::Every { until, .. } => at < SimTime::ZERO + until,
-            When::At(_) | When::After { .. } => true,
-        };
-        if within && at < self.workload_end() {
+        if at < self.workload_end() {
             self.push(at, Body::World(WorldEvent::FaultStrikes { spec }));
+        }
+    }
+
+    /// All of a periodic fault's strikes, at once: so that they come before whatever else is due at the same instant, as
+    /// they do when the schedule is run again.
+    fn plan_strikes(&mut self, spec: usize, first: Span, period: Span, until: SimDuration) {
+        let end = self.workload_end().min(SimTime::ZERO + until);
+        let rng = &mut self.faults.specs[spec].rng;
+        let mut at = SimTime::ZERO + draws::next_span(first, rng);
+        let mut strikes = Vec::new();
+        while at < end && strikes.len() < MOST_STRIKES {
+            strikes.push(at);
+            at = at + draws::next_span(period, rng);
+        }
+        for at in strikes {
+            self.plan_strike(spec, at);
         }
     }
 
@@ -304,10 +316,6 @@ impl<O: Observer> World<O> {
         let lasting = planned.spec.lasting.map(|span| draws::next_span(span, &mut planned.rng));
         let lasting = lasting.filter(|_| lasts);
         let permanent = planned.spec.permanent && lasts;
-        if let When::Every { period, .. } = planned.spec.when {
-            let at = self.now + draws::next_span(period, &mut planned.rng);
-            self.plan_strike(spec, at);
-        }
         let number = self.faults.struck.len() as u32;
         let fixed = self.fix(spec, &fault);
         let when = match &self.faults.specs[spec].spec.when {

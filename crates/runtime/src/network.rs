@@ -84,6 +84,8 @@ pub(crate) struct Stream {
     /// What was sent into a cut, and when.
     held: Vec<(SimTime, Packet)>,
     held_bytes: u64,
+    /// Bytes of requests that the server's process has not read: on the way, or in its socket.
+    unread: u64,
     /// The sender has been told that its socket is full.
     blocked: bool,
     /// A fault swallows everything from here on.
@@ -93,6 +95,12 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
+    fn count_unread(&mut self, packet: &Packet) {
+        if let Packet::Frame(frame @ Frame::Request(..)) = packet {
+            self.unread += u64::from(frame.size());
+        }
+    }
+
     /// When a packet arrives that would arrive at `at` if it were alone: TCP keeps the order.
     fn after_the_last(&mut self, at: SimTime) -> SimTime {
         let arrival = self.last_arrival.map_or(at, |last| last.max(at));
@@ -144,6 +152,8 @@ pub(crate) enum Sent {
 
 /// Bytes that a socket takes before the sender has to wait: `send.buffer.bytes` of Kafka's clients.
 const SEND_BUFFER_BYTES: u64 = 131_072;
+/// Bytes that wait unread in a broker's socket before TCP holds the sender back: `socket.receive.buffer.bytes`.
+const RECEIVE_BUFFER_BYTES: u64 = 102_400;
 /// TCP's longest retransmission timeout (Linux).
 const LONGEST_RETRANSMISSION: SimDuration = SimDuration::from_secs(120);
 /// First retransmission of a packet that asks for a connection (Linux).
@@ -390,6 +400,7 @@ impl Network {
         }
         let transit = self.transit(sender.node, receiver.node, packet.size(), now);
         let stream = &mut self.connections[connection as usize].streams[way as usize];
+        stream.count_unread(&packet);
         let arrival = stream.after_the_last(now + transit);
         Sent::Arrives(arrival, packet)
     }
@@ -408,7 +419,8 @@ impl Network {
         if stream.blocked {
             return None;
         }
-        if stream.held_bytes > SEND_BUFFER_BYTES {
+        let full = stream.unread > SEND_BUFFER_BYTES + RECEIVE_BUFFER_BYTES;
+        if full || stream.held_bytes > SEND_BUFFER_BYTES {
             stream.blocked = true;
             return Some(None);
         }
@@ -420,9 +432,31 @@ impl Network {
         None
     }
 
-    /// The sender's socket has room again.
-    pub(crate) fn unblock(&mut self, connection: u32, way: Way) {
-        self.connections[connection as usize].streams[way as usize].blocked = false;
+    /// The receiving process has read a frame. When the sender learns that it has room again, if it had none.
+    pub(crate) fn read(
+        &mut self,
+        connection: u32,
+        way: Way,
+        size: u32,
+        now: SimTime,
+    ) -> Option<SimTime> {
+        let (sender, receiver) = self.ends(connection, way);
+        let stream = &mut self.connections[connection as usize].streams[way as usize];
+        stream.unread = stream.unread.saturating_sub(u64::from(size));
+        let has_room = stream.held.is_empty()
+            && stream.unread <= SEND_BUFFER_BYTES + RECEIVE_BUFFER_BYTES
+            && self.links[self.index(sender.node, receiver.node)]
+                .free_at
+                .is_none_or(|at| at <= now);
+        let stream = &self.connections[connection as usize].streams[way as usize];
+        let waits = stream.blocked && has_room && !self.is_cut(receiver.node, sender.node);
+        waits.then(|| now + self.propagation(receiver.node, sender.node, now))
+    }
+
+    /// The sender's socket has room again. False if it had been told so already.
+    pub(crate) fn unblock(&mut self, connection: u32, way: Way) -> bool {
+        let stream = &mut self.connections[connection as usize].streams[way as usize];
+        std::mem::take(&mut stream.blocked)
     }
 
     /// A cut is over: what was held goes out when TCP tries again. Returns each packet with its arrival, and whether the
@@ -458,6 +492,7 @@ impl Network {
                 transit += self.transmission(packet.size());
             }
             let stream = &mut self.connections[connection as usize].streams[way as usize];
+            stream.count_unread(&packet);
             let arrival = stream.after_the_last(resumes + transit);
             arrivals.push((arrival, packet));
         }
@@ -568,6 +603,28 @@ mod tests {
         let other = network.send(1, Way::ToServer, Packet::Open, at(4_001));
         let expected = at(4_001) + SimDuration::from_micros(540);
         assert_eq!(arrival(other), Some(expected));
+    }
+
+    #[test]
+    fn a_server_that_does_not_read_holds_its_client_back() {
+        use acklab_vocab::api::MetadataRequest;
+        let mut network = two_nodes();
+        network.model.bytes_per_second = 0;
+        let now = SimTime::ZERO;
+        let request = Request::Metadata(MetadataRequest { topics: Default::default() });
+        let frame = || Frame::Request(CorrelationId(0), Box::new(request.clone()));
+        let size = frame().size();
+        let room = (SEND_BUFFER_BYTES + RECEIVE_BUFFER_BYTES) / u64::from(size);
+        for _ in 0..room {
+            network.send(0, Way::ToServer, Packet::Frame(frame()), now);
+            assert_eq!(network.write_blocked_until(0, Way::ToServer, now), None);
+        }
+        network.send(0, Way::ToServer, Packet::Frame(frame()), now);
+        assert_eq!(network.write_blocked_until(0, Way::ToServer, now), Some(None));
+        let told = network.read(0, Way::ToServer, size, now);
+        assert_eq!(told, Some(now + SimDuration::from_micros(500)), "one way later");
+        assert!(network.unblock(0, Way::ToServer));
+        assert_eq!(network.read(0, Way::ToServer, size, now), None, "nobody waits any more");
     }
 
     #[test]

@@ -62,10 +62,17 @@ impl<O: Observer> World<O> {
         }
     }
 
+    /// A server has read a request from its socket: its client may have room to write again.
+    fn make_room(&mut self, connection: u32, size: u32) {
+        if let Some(at) = self.network.read(connection, Way::ToServer, size, self.now) {
+            self.push(at, Body::Write { connection, blocked: false });
+        }
+    }
+
     pub(crate) fn socket_changes(&mut self, connection: u32, blocked: bool) {
         let end = self.network.connections[connection as usize].client;
-        if !blocked {
-            self.network.unblock(connection, Way::ToServer);
+        if !blocked && !self.network.unblock(connection, Way::ToServer) {
+            return;
         }
         if end.open {
             let input = if blocked {
@@ -93,6 +100,7 @@ impl<O: Observer> World<O> {
         let server = state.server;
         let service = self.service(server.node, &next.request, next.size);
         let at = self.reserve_thread(server.node, self.now, service);
+        self.make_room(connection, next.size);
         let Waiting { correlation, request, .. } = next;
         self.push(at, Body::Serve { connection, correlation, request });
     }
@@ -211,6 +219,7 @@ impl<O: Observer> World<O> {
             self.network.connections[connection as usize].inbox.push_back(waiting);
             return;
         }
+        self.make_room(connection, size);
         let service = self.service(server.node, &request, size);
         let arrived = self.now - service;
         let done = self.reserve_thread(server.node, arrived, service);

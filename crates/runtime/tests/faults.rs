@@ -134,6 +134,15 @@ fn a_fault_that_ends_at_the_instant_of_another_ends_first() {
 }
 
 #[test]
+fn a_periodic_fault_strikes_before_the_timers_of_the_same_instant() {
+    // A process that runs again sets its timers whole milliseconds ahead.
+    check_schedule(
+        r#"(every: "1s", first: "1s", fault: Pause([Broker(2), AnyBroker]), for: "1s")"#,
+        11,
+    );
+}
+
+#[test]
 fn a_lossy_link_is_whole_again_when_the_fault_is_over() {
     let lossy = scenario(r#"(at: "1s", fault: LinkLoss(Brokers, Clients, 0.9), for: "8s")"#);
     for seed in 0..5 {

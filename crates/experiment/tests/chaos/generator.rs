@@ -24,6 +24,8 @@ pub struct Producer {
     /// Idempotent, and its application gives up what has failed.
     pub exactly_once: bool,
     pub acks_all: bool,
+    /// Bytes per second of all instances.
+    pub offered: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -61,6 +63,11 @@ impl Plan {
         self.producers.iter().all(|producer| producer.exactly_once)
     }
 
+    /// More than a slow link, or a few requests in flight over a long one, carry in time.
+    pub fn is_overloaded(&self) -> bool {
+        self.producers.iter().any(|producer| producer.offered >= 4_000_000)
+    }
+
     pub fn has_permanent_fault(&self) -> bool {
         self.faults.iter().any(|fault| fault.permanent)
     }
@@ -71,7 +78,7 @@ pub struct Dice(u64);
 
 impl Dice {
     pub fn new(seed: u64) -> Dice {
-        Dice(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 0x5eed_0fca_05)
+        Dice(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 0x005e_ed0f_ca05)
     }
 
     pub fn below(&mut self, bound: u64) -> u64 {
@@ -235,17 +242,18 @@ fn producers(dice: &mut Dice, kafka: &str, partitions: u64) -> (Vec<Producer>, V
             3 => "Among(7)".to_owned(),
             _ => format!("Partition({})", dice.below(partitions)),
         };
+        let rate = dice.among(&[1, 10, 50, 200]);
+        let burst = dice.among(&[1, 1, 3, 20]);
+        let size = dice.among(&[10, 100, 3_000, 40_000]);
+        let arrivals = dice.among(&["Even", "Poisson"]);
         let text = format!(
-            "(name: \"{name}\", count: {instances}, topic: \"orders\", rate: {}, burst: {}, size: \
-             {}, keys: {keys}, arrivals: {}, on_error: {on_error}, client: {client}, properties: \
-             {{{properties}}})",
-            dice.among(&[1, 10, 50, 200]),
-            dice.among(&[1, 1, 3, 20]),
-            dice.among(&[10, 100, 3_000, 40_000]),
-            dice.among(&["Even", "Poisson"]),
+            "(name: \"{name}\", count: {instances}, topic: \"orders\", rate: {rate}, burst: \
+             {burst}, size: {size}, keys: {keys}, arrivals: {arrivals}, on_error: {on_error}, \
+             client: {client}, properties: {{{properties}}})",
         );
         let exactly_once = idempotent && gives_up;
-        producers.push(Producer { text, exactly_once, acks_all: acks == "all" });
+        let (acks_all, offered) = (acks == "all", instances * rate * size);
+        producers.push(Producer { text, exactly_once, acks_all, offered });
         names.push((name, instances));
     }
     (producers, names)

@@ -149,7 +149,8 @@ fn a_pause_of_the_leader_below_the_session_timeout_costs_its_length_in_latency()
 ///
 /// The prediction, min(rate x pause, connections x q x b), is short: as soon as the first requests are acked the clients send
 /// the rest of what they have kept. It takes them a few round trips, and the broker 20 ms to hear of its deposition: the
-/// entries of the metadata log that it has missed, and one fetch more before it knows them committed. So all is lost.
+/// entries of the metadata log that it has missed, and one fetch more before it knows them committed. So all is lost,
+/// but where it hears at once: `acklab run gc-pause-leader --variant 12s --seed 38` loses 57, of 6,000.
 #[test]
 fn a_pause_of_the_leader_beyond_the_session_timeout_loses_what_is_sent_until_it_has_heard() {
     for history in histories(&pause("1", 12), 0..10) {

@@ -58,6 +58,8 @@ pub(super) struct Node<P> {
     pub in_flight: VecDeque<InFlight<P>>,
     /// Of the last attempt to connect, or of the last disconnection.
     pub last_connect_attempt: Option<SimTime>,
+    /// Until then the last request without an answer is being written to the socket.
+    pub written_at: SimTime,
     reconnect_backoff: SimDuration,
     failed_attempts: u32,
     failed_connect_attempts: u32,
@@ -71,6 +73,7 @@ impl<P> Node<P> {
             state: ConnectionState::Disconnected,
             in_flight: VecDeque::new(),
             last_connect_attempt: None,
+            written_at: SimTime(i64::MIN),
             reconnect_backoff: SimDuration::ZERO,
             failed_attempts: 0,
             failed_connect_attempts: 0,

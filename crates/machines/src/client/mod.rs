@@ -95,6 +95,11 @@ pub struct NetworkClient<P> {
     completions: VecDeque<Completion<P>>,
 }
 
+/// How long a client's thread is busy with one request before it can send the next: building it, a
+/// turn of the selector, and the copy into the socket. [I] Only requests without an answer need it:
+/// nothing else paces them.
+const WRITE_TIME: SimDuration = SimDuration::from_micros(50);
+
 impl<P> NetworkClient<P> {
     /// Knows `bootstrap`, is connected to nobody. At most `max_in_flight` requests wait for an
     /// answer on a connection.
@@ -182,7 +187,7 @@ impl<P> NetworkClient<P> {
             return false;
         }
         let node = self.find(broker).map(|index| &self.nodes[index]);
-        node.is_ok_and(|node| node.can_send(self.max_in_flight))
+        node.is_ok_and(|node| node.can_send(self.max_in_flight) && node.written_at <= now)
     }
 
     /// As [`NetworkClient::is_ready`]; connects if that is missing and allowed
@@ -192,6 +197,11 @@ impl<P> NetworkClient<P> {
             return true;
         }
         if let Ok(index) = self.find(broker) {
+            let written_at = self.nodes[index].written_at;
+            if written_at > cx.now() {
+                self.deadline = self.deadline.min(written_at);
+                return false;
+            }
             let may_connect_at = self.nodes[index].may_connect_at();
             if may_connect_at <= cx.now() {
                 self.connect(cx, index);
@@ -226,8 +236,8 @@ impl<P> NetworkClient<P> {
         self.put_in_flight(cx, broker, request, Purpose::Caller(purpose), timeout);
     }
 
-    /// Sends a request that gets no answer (acks=0). It counts as written at once: that the
-    /// socket's buffer is full is learned only afterwards, and holds back the next request.
+    /// Sends a request that gets no answer (acks=0). It counts as written at once; the next one
+    /// may be sent when the writing is over, unless the socket's buffer has filled up meanwhile.
     pub fn send_without_response<T, R>(
         &mut self,
         cx: &mut Cx<'_, T, R>,
@@ -238,6 +248,11 @@ impl<P> NetworkClient<P> {
         let connection = node.connection().expect("a ready node has a connection");
         let correlation = self.correlation();
         cx.request(connection, correlation, request);
+        let written_at = cx.now() + WRITE_TIME;
+        if let Ok(index) = self.find(broker) {
+            self.nodes[index].written_at = written_at;
+        }
+        self.deadline = self.deadline.min(written_at);
     }
 
     /// [`Input::Connected`](crate::Input::Connected)

@@ -37,7 +37,12 @@ impl World {
         Some(Scene { place, partition, broker: self.broker_on(stamped.node) })
     }
 
-    pub(super) fn breach(&mut self, scene: Scene, invariant: &'static Invariant, text: Option<String>) {
+    pub(super) fn breach(
+        &mut self,
+        scene: Scene,
+        invariant: &'static Invariant,
+        text: Option<String>,
+    ) {
         if let Some(text) = text {
             let partition = &mut self.partitions[scene.partition];
             self.breaches.report(invariant, self.rules, partition, scene.place, text);

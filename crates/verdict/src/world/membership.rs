@@ -20,7 +20,12 @@ impl World {
     }
 
     /// The controller took a leader's proposal.
-    pub(super) fn check_proposal(&mut self, scene: Scene, before: &BrokerList, after: &PartitionState) {
+    pub(super) fn check_proposal(
+        &mut self,
+        scene: Scene,
+        before: &BrokerList,
+        after: &PartitionState,
+    ) {
         let partition = &self.partitions[scene.partition];
         let Some(leader) = after.leader.and_then(|leader| partition.replica_of(leader)) else {
             return;
@@ -33,7 +38,12 @@ impl World {
     }
 
     /// A leader's proposal brought brokers into the ISR.
-    pub(super) fn check_newcomers(&mut self, scene: Scene, before: &BrokerList, after: &BrokerList) {
+    pub(super) fn check_newcomers(
+        &mut self,
+        scene: Scene,
+        before: &BrokerList,
+        after: &BrokerList,
+    ) {
         for broker in invariants::isr_newcomer::newcomers(before, after) {
             let Some(node) = self.node_of(broker) else { continue };
             let process = &self.processes[node.0 as usize];
