@@ -25,12 +25,28 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("machines", &["acklab-vocab", "rand_chacha", "smallvec"]),
         (
             "verdict",
-            &["acklab-vocab", "hdrhistogram", "serde", "serde_json", "smallvec", "thiserror", "xxhash-rust"],
+            &[
+                "acklab-vocab",
+                "hdrhistogram",
+                "serde",
+                "serde_json",
+                "smallvec",
+                "thiserror",
+                "xxhash-rust",
+            ],
         ),
         ("scenario", &["acklab-vocab", "acklab-verdict", "ron", "serde", "strsim", "thiserror"]),
         (
             "runtime",
-            &["acklab-vocab", "acklab-machines", "acklab-scenario", "libm", "madsim", "rand_chacha", "smallvec"],
+            &[
+                "acklab-vocab",
+                "acklab-machines",
+                "acklab-scenario",
+                "libm",
+                "madsim",
+                "rand_chacha",
+                "smallvec",
+            ],
         ),
     ])
 }

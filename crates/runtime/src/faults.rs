@@ -2,18 +2,15 @@
 
 use crate::draws::{self, Purpose, Weather};
 use crate::network::{Disturbance, DisturbanceKind};
-use crate::node::{AnyCall, Life};
+use crate::triggers::{Armed, fulfils};
 use crate::world::{Body, World, WorldEvent};
-use acklab_machines::broker::BrokerCall;
-use acklab_machines::controller::ControllerCall;
 use acklab_machines::rng::NodeRng;
 use acklab_scenario::model::{
     Direction, DroppedResponse, Fault, FaultPhase, FaultSpec, Scenario, Span, Target, Trigger, When,
 };
-use acklab_vocab::ids::{NodeId, RecordId, TopicPartition};
-use acklab_vocab::record::Record;
+use acklab_vocab::ids::NodeId;
 use acklab_vocab::time::{SimDuration, SimTime};
-use acklab_vocab::trace::{Observer, SendOutcome, Stamped, TraceEvent};
+use acklab_vocab::trace::{Observer, Stamped, TraceEvent};
 use std::collections::BTreeMap;
 
 /// A periodic fault strikes no more often than this.
@@ -43,15 +40,6 @@ struct Planned {
     drawn: Option<Fault>,
     /// The number of the fault that fulfilled its trigger.
     awaited: Option<u32>,
-}
-
-/// A fault that waits for a fact.
-#[derive(Debug)]
-struct Armed {
-    spec: usize,
-    trigger: Trigger,
-    /// How often the fact has been seen, where it must be seen more than once; for ISR growth, whether it was smaller.
-    seen: u16,
 }
 
 /// A fault in force.
@@ -183,7 +171,7 @@ impl Faults {
                     .drop_weather
                     .entry((server, client))
                     .or_insert_with(|| Weather::new(self.seed, Purpose::DropResponse, entity));
-                if u64::from(weather.draw(now)) * 1_000_000 >> 32 < u64::from(*millionths) {
+                if (u64::from(weather.draw(now)) * 1_000_000) >> 32 < u64::from(*millionths) {
                     return Some(*then);
                 }
             }
@@ -202,7 +190,9 @@ impl<O: Observer> World<O> {
                     let at = SimTime::ZERO + draws::next_span(at, &mut planned.rng);
                     self.plan_strike(spec, at);
                 }
-                When::Every { first, period, until } => self.plan_strikes(spec, first, period, until),
+                When::Every { first, period, until } => {
+                    self.plan_strikes(spec, first, period, until)
+                }
                 When::After { trigger, .. } => {
                     self.faults.armed.push(Armed { spec, trigger, seen: 0 });
                 }
@@ -225,7 +215,7 @@ impl<O: Observer> World<O> {
         let mut strikes = Vec::new();
         while at < end && strikes.len() < MOST_STRIKES {
             strikes.push(at);
-            at = at + draws::next_span(period, rng);
+            at += draws::next_span(period, rng);
         }
         for at in strikes {
             self.plan_strike(spec, at);
@@ -544,69 +534,6 @@ impl<O: Observer> World<O> {
         }
         self.resolve(0, targets, &[])
     }
-
-    fn elect_preferred(&mut self, partition: Option<TopicPartition>) {
-        let partitions = match partition {
-            Some(partition) => vec![partition],
-            None => self.partitions().collect(),
-        };
-        self.call_controller(ControllerCall::ElectLeaders { partitions, unclean: false });
-    }
-
-    /// A process gets SIGTERM. One that is still starting ends at once.
-    fn shut_down(&mut self, node: NodeId) {
-        let host = &mut self.nodes[usize::from(node.0)];
-        host.restart_when_dead = false;
-        match host.life {
-            Life::Dead => self.kill(node),
-            Life::Running | Life::Paused(_) => self.call_broker(node, BrokerCall::ShutDown),
-        }
-    }
-
-    /// An operator's call to a broker.
-    fn call_broker(&mut self, node: NodeId, call: BrokerCall) {
-        let host = &self.nodes[usize::from(node.0)];
-        let role = host.role_of(acklab_vocab::api::Listener::Broker);
-        let incarnation = host.incarnation;
-        if let (Some(role), true) = (role, host.life != Life::Dead) {
-            let now = self.now;
-            self.push(now, Body::Call { node, incarnation, role, call: AnyCall::Broker(call) });
-        }
-    }
-
-    /// An operator's call to the active controller, if there is one.
-    pub(crate) fn call_controller(&mut self, call: ControllerCall) -> bool {
-        let Some(node) = self.active_controller() else { return false };
-        let host = &self.nodes[usize::from(node.0)];
-        let incarnation = host.incarnation;
-        let Some(role) = host.role_of(acklab_vocab::api::Listener::Controller) else {
-            return false;
-        };
-        let now = self.now;
-        self.push(now, Body::Call { node, incarnation, role, call: AnyCall::Controller(call) });
-        true
-    }
-
-    /// The process of the active controller.
-    pub(crate) fn active_controller(&self) -> Option<NodeId> {
-        let is_active = |node: &&crate::node::Node| {
-            node.life != Life::Dead
-                && node.controller().is_some_and(|controller| controller.is_active())
-        };
-        let active = self.nodes.iter().filter(is_active);
-        active
-            .max_by_key(|node| node.controller().map(|c| c.view().quorum.epoch))
-            .map(|node| node.id)
-    }
-
-    /// Every partition of every topic.
-    pub(crate) fn partitions(&self) -> impl Iterator<Item = TopicPartition> + use<O> {
-        let counts: Vec<usize> =
-            self.scenario.topics.iter().map(|topic| topic.assignments.len()).collect();
-        counts.into_iter().enumerate().flat_map(|(topic, count)| {
-            (0..count).map(move |partition| TopicPartition::new(topic as u16, partition as u16))
-        })
-    }
 }
 
 /// The fault itself, or one drawn from those that it stands for.
@@ -617,59 +544,5 @@ fn draw_one(fault: &Fault, rng: &mut NodeRng) -> Fault {
             draw_one(&faults[drawn as usize], rng)
         }
         other => other.clone(),
-    }
-}
-
-fn contains(records: &[Record], id: RecordId) -> bool {
-    records.iter().any(|record| record.id == id)
-}
-
-/// Whether a fact is the one that a fault waits for.
-fn fulfils(armed: &mut Armed, event: &TraceEvent) -> bool {
-    match (&armed.trigger, event) {
-        (Trigger::Appended(id), TraceEvent::Appended { batch, .. }) => {
-            contains(batch.records(), *id)
-        }
-        (Trigger::Replicated(id, nth), TraceEvent::Replicated { batch, .. }) => {
-            armed.seen += u16::from(contains(batch.records(), *id));
-            armed.seen >= *nth
-        }
-        (Trigger::Answered(id), TraceEvent::ProduceAnswered { error, records, .. }) => {
-            error.is_none() && contains(records, *id)
-        }
-        (Trigger::Acked(id), TraceEvent::RecordsCompleted { outcome, records, .. }) => {
-            matches!(outcome, SendOutcome::Acked(_)) && contains(records, *id)
-        }
-        (
-            Trigger::HighWatermarkReached(wanted, offset),
-            TraceEvent::HighWatermarkAdvanced { partition, high_watermark, leader, .. },
-        ) => *leader && partition == wanted && high_watermark.0 > *offset,
-        (
-            Trigger::LeaderChanged(wanted),
-            TraceEvent::BecameLeader { partition, leader_epoch, .. },
-        ) => partition == wanted && leader_epoch.0 > 0,
-        (Trigger::IsrShrunkTo(wanted, size), TraceEvent::IsrCommitted { partition, isr, .. }) => {
-            partition == wanted && isr.len() <= usize::from(*size)
-        }
-        (Trigger::IsrGrownTo(wanted, size), TraceEvent::IsrCommitted { partition, isr, .. }) => {
-            let here = partition == wanted;
-            let grown = here && armed.seen > 0 && isr.len() >= usize::from(*size);
-            armed.seen |= u16::from(here && isr.len() < usize::from(*size));
-            grown
-        }
-        (Trigger::Fenced(wanted), TraceEvent::BrokerFenced { broker }) => broker == wanted,
-        (
-            Trigger::Appended(_)
-            | Trigger::Replicated(..)
-            | Trigger::Answered(_)
-            | Trigger::Acked(_)
-            | Trigger::HighWatermarkReached(..)
-            | Trigger::LeaderChanged(_)
-            | Trigger::IsrShrunkTo(..)
-            | Trigger::IsrGrownTo(..)
-            | Trigger::Fenced(_)
-            | Trigger::Fault(..),
-            _,
-        ) => false,
     }
 }

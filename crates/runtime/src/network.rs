@@ -322,12 +322,12 @@ impl Network {
         transit
     }
 
-    fn weather<'a>(
-        slot: &'a mut Option<Box<Weather>>,
+    fn weather(
+        slot: &mut Option<Box<Weather>>,
         seed: u64,
         purpose: Purpose,
         link: usize,
-    ) -> &'a mut Weather {
+    ) -> &mut Weather {
         slot.get_or_insert_with(|| Box::new(Weather::new(seed, purpose, link as u64)))
     }
 
@@ -374,7 +374,7 @@ impl Network {
             let loss = self.loss(from, to, now + total);
             let weather =
                 Self::weather(&mut self.links[index].loss, self.seed, Purpose::LinkLoss, index);
-            if u64::from(weather.draw(now)) * 1_000_000 >> 32 >= u64::from(loss) {
+            if (u64::from(weather.draw(now)) * 1_000_000) >> 32 >= u64::from(loss) {
                 break;
             }
             total += wait;

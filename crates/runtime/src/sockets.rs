@@ -109,9 +109,8 @@ impl<O: Observer> World<O> {
     fn service(&self, node: NodeId, request: &Request, size: u32) -> SimDuration {
         let service = self.scenario.cluster.service;
         let mut takes = service.base;
-        if service.bytes_per_second > 0 {
-            takes += SimDuration(u64::from(size) * 1_000_000_000 / service.bytes_per_second);
-        }
+        let nanos = (u64::from(size) * 1_000_000_000).checked_div(service.bytes_per_second);
+        takes += SimDuration(nanos.unwrap_or(0));
         if request.api() == ApiKey::Produce
             && let Some(extra) = self.faults.disk_slowdown(node)
         {

@@ -326,7 +326,11 @@ fn overtaken_by_a_later_record_on_a_new_connection() {
 fn an_old_client_may_give_a_sequence_to_two_batches() {
     let taken = |repair: SequenceRepair| {
         let mut trace = trace("3.9", Acks::All).idempotent().repairing(repair);
-        trace.create(2).send(1, 0..1).append_stamped(1, 0..1, Some(0)).fail(0..1, ErrorCode::Timeout);
+        trace
+            .create(2)
+            .send(1, 0..1)
+            .append_stamped(1, 0..1, Some(0))
+            .fail(0..1, ErrorCode::Timeout);
         trace.send(1, 1..2).deduplicate(1, 0, 1..2).ack(1..2).judge()
     };
     let old = taken(SequenceRepair::CloseGap);

@@ -34,7 +34,7 @@ pub fn case(fields: &str) -> Case {
     let mut text = format!("Scenario({fields}");
     for (name, value) in USUAL {
         if !fields.contains(&format!("{name}: ")) {
-            write!(text, "{name}: {value},\n").unwrap();
+            writeln!(text, "{name}: {value},").unwrap();
         }
     }
     text.push(')');

@@ -1,0 +1,73 @@
+//! What operators ask of brokers and controllers: elections, orderly shutdowns, topics.
+
+use crate::node::{AnyCall, Life};
+use crate::world::{Body, World};
+use acklab_machines::broker::BrokerCall;
+use acklab_machines::controller::ControllerCall;
+use acklab_vocab::ids::{NodeId, TopicPartition};
+use acklab_vocab::trace::Observer;
+
+impl<O: Observer> World<O> {
+    pub(crate) fn elect_preferred(&mut self, partition: Option<TopicPartition>) {
+        let partitions = match partition {
+            Some(partition) => vec![partition],
+            None => self.partitions().collect(),
+        };
+        self.call_controller(ControllerCall::ElectLeaders { partitions, unclean: false });
+    }
+
+    /// A process gets SIGTERM. One that is still starting ends at once.
+    pub(crate) fn shut_down(&mut self, node: NodeId) {
+        let host = &mut self.nodes[usize::from(node.0)];
+        host.restart_when_dead = false;
+        match host.life {
+            Life::Dead => self.kill(node),
+            Life::Running | Life::Paused(_) => self.call_broker(node, BrokerCall::ShutDown),
+        }
+    }
+
+    /// An operator's call to a broker.
+    fn call_broker(&mut self, node: NodeId, call: BrokerCall) {
+        let host = &self.nodes[usize::from(node.0)];
+        let role = host.role_of(acklab_vocab::api::Listener::Broker);
+        let incarnation = host.incarnation;
+        if let (Some(role), true) = (role, host.life != Life::Dead) {
+            let now = self.now;
+            self.push(now, Body::Call { node, incarnation, role, call: AnyCall::Broker(call) });
+        }
+    }
+
+    /// An operator's call to the active controller, if there is one.
+    pub(crate) fn call_controller(&mut self, call: ControllerCall) -> bool {
+        let Some(node) = self.active_controller() else { return false };
+        let host = &self.nodes[usize::from(node.0)];
+        let incarnation = host.incarnation;
+        let Some(role) = host.role_of(acklab_vocab::api::Listener::Controller) else {
+            return false;
+        };
+        let now = self.now;
+        self.push(now, Body::Call { node, incarnation, role, call: AnyCall::Controller(call) });
+        true
+    }
+
+    /// The process of the active controller.
+    pub(crate) fn active_controller(&self) -> Option<NodeId> {
+        let is_active = |node: &&crate::node::Node| {
+            node.life != Life::Dead
+                && node.controller().is_some_and(|controller| controller.is_active())
+        };
+        let active = self.nodes.iter().filter(is_active);
+        active
+            .max_by_key(|node| node.controller().map(|c| c.view().quorum.epoch))
+            .map(|node| node.id)
+    }
+
+    /// Every partition of every topic.
+    pub(crate) fn partitions(&self) -> impl Iterator<Item = TopicPartition> + use<O> {
+        let counts: Vec<usize> =
+            self.scenario.topics.iter().map(|topic| topic.assignments.len()).collect();
+        counts.into_iter().enumerate().flat_map(|(topic, count)| {
+            (0..count).map(move |partition| TopicPartition::new(topic as u16, partition as u16))
+        })
+    }
+}
