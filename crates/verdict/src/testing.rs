@@ -75,7 +75,7 @@ fn header(kafka: &str, acks: Acks) -> RunHeader {
             partitions: 1,
             replication_factor: 3,
             min_insync_replicas: 1,
-            unclean_leader_election: false,
+            unclean_leader_election: true,
         }],
         producers: vec![ProducerHeader {
             name: "shop".to_owned(),

@@ -1,4 +1,5 @@
-//! A leader that is not elected uncleanly was in sync, or eligible, before the election.
+//! A leader that is not elected uncleanly was in sync, or eligible, before the election; and none is elected uncleanly
+//! where the topic does not allow it.
 //!
 //! Mirrors `PartitionChangeBuilder.electLeader` and `isValidNewLeader` (KIP-631, KIP-966).
 
@@ -11,8 +12,9 @@ use crate::names;
 /// See the module.
 pub static INVARIANT: Invariant = Invariant {
     name: "clean_election",
-    claim: "a cleanly elected leader was in the ISR or among the eligible leader replicas before",
-    source: "PartitionChangeBuilder.isValidNewLeader, KIP-966",
+    claim: "a leader was in the ISR or among the eligible leader replicas before, unless the topic allows unclean \
+            election",
+    source: "PartitionChangeBuilder.isValidNewLeader, KIP-966; unclean.leader.election.enable",
     suspended_by: &[],
 };
 
@@ -22,11 +24,13 @@ pub fn check(
     before: &PartitionState,
     after: &PartitionState,
     reason: PartitionChangeReason,
+    unclean_allowed: bool,
 ) -> Option<String> {
     let leader = after.leader?;
     let elected = after.leader_epoch > before.leader_epoch && before.leader != Some(leader);
     let is_free_to_choose = match reason {
-        PartitionChangeReason::Created | PartitionChangeReason::UncleanElection => true,
+        PartitionChangeReason::Created => true,
+        PartitionChangeReason::UncleanElection => unclean_allowed,
         PartitionChangeReason::BrokerFenced
         | PartitionChangeReason::BrokerRegistered
         | PartitionChangeReason::BrokerUnfenced

@@ -69,6 +69,16 @@ fn a_clean_election_chooses_from_the_isr() {
 }
 
 #[test]
+fn an_unclean_election_needs_the_topic_to_allow_it() {
+    let mut trace = cluster();
+    trace.propose_isr(1, &[1]).commit_isr(1, &[1]);
+    trace.elect(3, &[3], PartitionChangeReason::UncleanElection);
+    assert_eq!(broken(&trace), []);
+    trace.header.topics[0].unclean_leader_election = false;
+    assert_eq!(broken(&trace), [("clean_election", None)]);
+}
+
+#[test]
 fn an_epoch_of_the_quorum_has_one_controller() {
     let mut trace = cluster();
     trace.controller_elected(100, 5).controller_elected(101, 6);

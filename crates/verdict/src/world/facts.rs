@@ -122,7 +122,9 @@ impl World {
     ) {
         if let Some(before) = &self.partitions[scene.partition].state {
             let epochs = invariants::epochs_monotonic::check_controller(before, after);
-            let clean = invariants::clean_election::check(before, after, reason);
+            let topic = usize::from(after.partition.topic.0);
+            let allowed = self.unclean_allowed.get(topic).copied().unwrap_or_default();
+            let clean = invariants::clean_election::check(before, after, reason, allowed);
             self.breach(scene, &invariants::epochs_monotonic::INVARIANT, epochs);
             self.breach(scene, &invariants::clean_election::INVARIANT, clean);
         }

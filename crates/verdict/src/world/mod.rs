@@ -99,6 +99,8 @@ pub struct World {
     pub controllers: Vec<(ControllerEpoch, ControllerId)>,
     /// What should not have been.
     pub breaches: Breaches,
+    /// By topic: whether it allows an unclean election.
+    pub(crate) unclean_allowed: Vec<bool>,
     /// By producer index: an older client, which may give a sequence to two batches (KIP-360).
     reuses_sequences: Vec<bool>,
     /// Dense index of each topic's first partition.
@@ -132,6 +134,11 @@ impl World {
             appends: Vec::new(),
             controllers: Vec::new(),
             breaches: Breaches::default(),
+            unclean_allowed: header
+                .topics
+                .iter()
+                .map(|topic| topic.unclean_leader_election)
+                .collect(),
             reuses_sequences: header
                 .producers
                 .iter()
