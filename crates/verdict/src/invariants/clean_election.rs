@@ -30,7 +30,10 @@ pub fn check(
     let elected = after.leader_epoch > before.leader_epoch && before.leader != Some(leader);
     let is_free_to_choose = match reason {
         PartitionChangeReason::Created => true,
-        PartitionChangeReason::UncleanElection => unclean_allowed,
+        // With nobody in sync or eligible, the last known leader may return by itself (KIP-966).
+        PartitionChangeReason::UncleanElection => {
+            unclean_allowed || (before.isr.is_empty() && before.eligible.is_empty())
+        }
         PartitionChangeReason::BrokerFenced
         | PartitionChangeReason::BrokerRegistered
         | PartitionChangeReason::BrokerUnfenced

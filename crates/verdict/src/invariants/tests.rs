@@ -76,6 +76,12 @@ fn an_unclean_election_needs_the_topic_to_allow_it() {
     assert_eq!(broken(&trace), []);
     trace.header.topics[0].unclean_leader_election = false;
     assert_eq!(broken(&trace), [("clean_election", None)]);
+
+    let mut last_known = cluster();
+    last_known.header.topics[0].unclean_leader_election = false;
+    last_known.state().isr = crate::testing::brokers(&[]);
+    last_known.change(FENCED).elect(1, &[1], PartitionChangeReason::UncleanElection);
+    assert_eq!(broken(&last_known), []);
 }
 
 #[test]
