@@ -140,6 +140,17 @@ fn a_connection_takes_requests_up_to_the_limit_and_while_the_socket_takes_them()
 }
 
 #[test]
+fn requests_without_an_answer_follow_each_other_at_the_pace_of_writing() {
+    let mut bench = Bench::ready();
+    bench.at(10, |client, cx| {
+        client.send_without_response(cx, BrokerId(1), any_request());
+        assert!(!client.ready(cx, BrokerId(1)));
+        assert_eq!(client.deadline(), cx.now() + super::WRITE_TIME);
+    });
+    bench.at(11, |client, cx| assert!(client.ready(cx, BrokerId(1))));
+}
+
+#[test]
 fn one_late_answer_gives_back_everything_on_the_connection_oldest_first() {
     for (version, expected) in
         [(KafkaVersion::new(3, 9, 0), [1, 2]), (KafkaVersion::new(1, 1, 0), [2, 1])]

@@ -9,10 +9,11 @@ use acklab_vocab::api::*;
 use acklab_vocab::config::TopicConfig;
 use acklab_vocab::error::ErrorCode;
 use acklab_vocab::ids::*;
-use acklab_vocab::metadata_log::PartitionState;
+use acklab_vocab::metadata_log::{MetadataRecord, PartitionState};
 use acklab_vocab::time::{SimDuration, SimTime};
 use acklab_vocab::trace::{PartitionChangeReason, TraceEvent};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 type Effects = Vec<Effect<ControllerTimer, NoReport>>;
 
@@ -482,6 +483,17 @@ fn an_operator_elects_preferred_and_unclean_leaders_at_once() {
     assert_eq!(solo.summary().0, None);
     solo.step(Input::Call(elect(true)));
     assert_eq!(solo.summary(), (Some(1), vec![1], vec![], 3, 3));
+}
+
+#[test]
+fn an_active_controller_writes_a_no_op_record_every_interval() {
+    // KIP-835: it is what tells a parked metadata fetch of a new high watermark before 4.1.
+    let mut solo = Solo::boot("3.9", &[topic(1, false)], Disk::default());
+    let interval = Some(SimDuration::from_millis(500));
+    Arc::make_mut(&mut solo.controller.config).metadata_max_idle_interval = interval;
+    solo.run_until(at_ms(1_600));
+    let entries = solo.disk.metadata_log.entries().iter();
+    assert_eq!(entries.filter(|entry| entry.records == [MetadataRecord::NoOp]).count(), 3);
 }
 
 #[test]
