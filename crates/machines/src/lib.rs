@@ -6,6 +6,7 @@
 
 pub mod broker;
 pub mod client;
+pub mod consumer;
 pub mod controller;
 pub mod disk;
 pub mod machine;

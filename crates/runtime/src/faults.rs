@@ -273,6 +273,9 @@ impl<O: Observer> World<O> {
             Fault::Kill(targets) | Fault::PowerLoss(targets) => targets.clone(),
             Fault::Pause(_)
             | Fault::ControlledShutdown(_)
+            | Fault::RollingRestart { .. }
+            | Fault::Scale { .. }
+            | Fault::StallRequests { .. }
             | Fault::PreferredElection(_)
             | Fault::Partition { .. }
             | Fault::LinkDelay { .. }
@@ -477,7 +480,11 @@ impl<O: Observer> World<O> {
                 self.disturb(number, [first, second], kind, until);
                 Some(Change::Disturbed)
             }
-            Fault::DropResponses { from, to, millionths, then } => {
+            // To come.
+            Fault::RollingRestart { .. } | Fault::Scale { .. } | Fault::StallRequests { .. } => {
+                None
+            }
+            Fault::DropResponses { apis: _, from, to, millionths, then } => {
                 let (first, second) = (self.resolve(0, from, to), self.resolve(0, to, from));
                 Some(Change::Drops {
                     from: first,

@@ -5,7 +5,7 @@ use crate::draws::{self, Purpose};
 use crate::network::{Packet, Way};
 use crate::node::{AnyMachine, Life, Slot};
 use crate::world::{Body, DriverOrder, Event, World, incarnation};
-use acklab_machines::broker::{Broker, BrokerSetup};
+use acklab_machines::broker::{Broker, BrokerSetup, Coordination};
 use acklab_machines::controller::{Controller, ControllerSetup};
 use acklab_machines::machine::{Cx, Machine, Outbox};
 use acklab_machines::producer::{Producer, ProducerSetup};
@@ -98,11 +98,22 @@ impl<O: Observer> World<O> {
         self.boot(node, |cx| Controller::boot(cx, setup), AnyMachine::Controller);
     }
 
+    /// What brokers have to know as coordinators.
+    fn coordination(&self) -> Arc<Coordination> {
+        Arc::new(Coordination {
+            offsets_topic: self.scenario.offsets_topic,
+            transactions_topic: self.scenario.transactions_topic,
+            group_ids: self.scenario.group_ids.clone(),
+            transactional_ids: self.scenario.transactional_ids.clone(),
+        })
+    }
+
     fn boot_broker(&mut self, node: NodeId, id: BrokerId, incarnation: Incarnation) {
         let setup = BrokerSetup {
             id,
             config: self.scenario.cluster.broker_config.clone(),
             topics: self.topic_configs(),
+            coordination: self.coordination(),
             voters: self.voters(),
             incarnation,
         };
@@ -122,6 +133,7 @@ impl<O: Observer> World<O> {
             producer: index,
             instance,
             stride: u32::from(spec.count),
+            transactional_id: spec.transactions.as_ref().map(|own| own.ids[usize::from(instance)]),
         };
         let spec = spec.clone();
         self.boot(node, |cx| Producer::boot(cx, setup), AnyMachine::Producer);

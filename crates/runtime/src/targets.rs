@@ -52,6 +52,12 @@ impl<O: Observer> World<O> {
                 let drawn = self.any_broker(spec);
                 nodes.push(self.broker_node(drawn));
             }
+            // To come.
+            Target::Member(..)
+            | Target::OwnerOf(..)
+            | Target::AnyMember(_)
+            | Target::CoordinatorOf(_)
+            | Target::TransactionCoordinatorOf(_) => {}
             Target::Brokers => nodes.extend(by_header(&|header| header.broker.is_some())),
             Target::Controllers => nodes.extend(by_header(&|header| header.controller.is_some())),
             Target::Clients => nodes
@@ -97,7 +103,11 @@ impl<O: Observer> World<O> {
             | Fault::LinkDelay { first, second, .. }
             | Fault::LinkLoss { first, second, .. }
             | Fault::DropResponses { from: first, to: second, .. } => (Some(first), Some(second)),
-            Fault::PreferredElection(_) | Fault::OneOf(_) => (None, None),
+            Fault::StallRequests { from: first, to: second, .. } => (Some(first), Some(second)),
+            Fault::PreferredElection(_)
+            | Fault::OneOf(_)
+            | Fault::RollingRestart { .. }
+            | Fault::Scale { .. } => (None, None),
         };
         match (first, second) {
             (Some(first), None) => {
@@ -175,6 +185,10 @@ impl<O: Observer> World<O> {
                 format!("responses from {} to {} dropped", names(from), names(to))
             }
             Fault::SlowDisk { targets, .. } => format!("slow disk of {}", names(targets)),
+            // To come.
+            Fault::RollingRestart { .. } | Fault::Scale { .. } | Fault::StallRequests { .. } => {
+                String::new()
+            }
             Fault::OneOf(_) => "one of several faults".to_owned(),
         }
     }
@@ -196,7 +210,12 @@ impl<O: Observer> World<O> {
                 NodeId(index as u16)
             }
             Target::Reader(reader) => return Some(self.header.readers[reader].name.clone()),
-            Target::Producer(_, None)
+            Target::Member(..)
+            | Target::OwnerOf(..)
+            | Target::AnyMember(_)
+            | Target::CoordinatorOf(_)
+            | Target::TransactionCoordinatorOf(_)
+            | Target::Producer(_, None)
             | Target::LeaderOf(_)
             | Target::FollowerOf(..)
             | Target::ActiveController

@@ -62,6 +62,11 @@ pub(crate) fn fulfils(armed: &mut Armed, event: &TraceEvent) -> bool {
             | Trigger::IsrShrunkTo(..)
             | Trigger::IsrGrownTo(..)
             | Trigger::Fenced(_)
+            | Trigger::Processed(..)
+            | Trigger::RebalanceStarted(..)
+            | Trigger::GroupStable(..)
+            | Trigger::Committed(..)
+            | Trigger::TransactionBegun(..)
             | Trigger::Fault(..),
             _,
         ) => false,

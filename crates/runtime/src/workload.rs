@@ -52,6 +52,7 @@ impl<O: Observer> World<O> {
         let records = match report {
             ProducerReport::Completed { outcome: SendOutcome::Failed(_), records, .. } => records,
             ProducerReport::Completed { outcome: SendOutcome::Acked(_), .. }
+            | ProducerReport::TransactionCallReturned { .. }
             | ProducerReport::Closed => return,
         };
         let host = &mut self.nodes[usize::from(node.0)];

@@ -16,8 +16,8 @@ use acklab_vocab::ids::{
 use acklab_vocab::record::Record;
 use acklab_vocab::time::{SimDuration, SimTime};
 use acklab_vocab::trace::{
-    CloseReason, Edge, EdgeKind, NodeHeader, Observer, ProducerHeader, ReaderHeader, RunHeader,
-    Stamped, TopicHeader, TraceEvent,
+    CloseReason, Edge, EdgeKind, GroupHeader, NodeHeader, Observer, ProducerHeader, ReaderHeader,
+    RunHeader, Stamped, TopicHeader, TraceEvent,
 };
 use std::sync::Arc;
 
@@ -476,6 +476,7 @@ fn header(scenario: &Scenario, seed: u64) -> RunHeader {
         controller: None,
         producer: None,
         reader: None,
+        member: None,
     };
     for &broker in &scenario.cluster.brokers {
         let shares = |&&(_, host): &&(ControllerId, Option<BrokerId>)| host == Some(broker);
@@ -507,6 +508,18 @@ fn header(scenario: &Scenario, seed: u64) -> RunHeader {
             ..none.clone()
         });
     }
+    for (index, group) in scenario.groups.iter().enumerate() {
+        for instance in 0..group.instances {
+            let name = if group.instances == 1 {
+                group.name.clone()
+            } else {
+                format!("{}-{instance}", group.name)
+            };
+            let member = Some((acklab_vocab::ids::GroupIndex(index as u16), instance));
+            let producer = group.output.as_ref().map(|output| (output.producer, instance));
+            nodes.push(NodeHeader { name, member, producer, ..none.clone() });
+        }
+    }
     RunHeader {
         scenario: scenario.name.clone(),
         variant: scenario.variant.clone(),
@@ -516,8 +529,11 @@ fn header(scenario: &Scenario, seed: u64) -> RunHeader {
         switched_rules: scenario.switched_rules.clone(),
         nodes,
         topics: scenario.topics.iter().map(topic_header).collect(),
-        producers: scenario.producers.iter().map(producer_header).collect(),
+        producers: producer_headers(scenario),
         readers: scenario.readers.iter().map(reader_header).collect(),
+        group_ids: scenario.group_ids.clone(),
+        groups: scenario.groups.iter().map(group_header).collect(),
+        transactional_ids: scenario.transactional_ids.clone(),
     }
 }
 
@@ -528,23 +544,57 @@ fn topic_header(topic: &acklab_scenario::model::Topic) -> TopicHeader {
         replication_factor: topic.assignments.first().map_or(0, |replicas| replicas.len() as u16),
         min_insync_replicas: topic.config.min_insync_replicas,
         unclean_leader_election: topic.config.unclean_leader_election,
+        internal: topic.internal,
     }
 }
 
-fn producer_header(producer: &acklab_scenario::model::ProducerSpec) -> ProducerHeader {
+/// The producers of the scenario, then those by which consumer applications write.
+fn producer_headers(scenario: &Scenario) -> Vec<ProducerHeader> {
+    let own = scenario.producers.iter().map(|producer| {
+        let transactional = producer.transactions.is_some();
+        producer_header(&producer.name, producer.count, &producer.config, transactional)
+    });
+    let outputs = scenario.groups.iter().filter_map(|group| {
+        let output = group.output.as_ref()?;
+        let transactional = output.transactions.is_some();
+        Some(producer_header(&output.name, group.instances, &output.config, transactional))
+    });
+    own.chain(outputs).collect()
+}
+
+fn group_header(group: &acklab_scenario::model::GroupSpec) -> GroupHeader {
+    GroupHeader {
+        name: group.name.clone(),
+        group: group.group,
+        instances: group.instances,
+        topics: group.topics.clone(),
+        assigns_itself: group.assigns_itself,
+        read_committed: group.config.consumer.isolation == acklab_vocab::api::Isolation::LastStable,
+        commit: group.commit,
+        output: group.output.as_ref().map(|output| output.producer),
+    }
+}
+
+fn producer_header(
+    name: &str,
+    count: u16,
+    config: &acklab_vocab::config::ProducerConfig,
+    transactional: bool,
+) -> ProducerHeader {
     use acklab_vocab::config::ProducerConfig;
-    let (retries, max_in_flight) = match &*producer.config {
+    let (retries, max_in_flight) = match config {
         ProducerConfig::Java(config) => (config.retries, config.max_in_flight),
         ProducerConfig::Librdkafka(config) => (config.retries, config.max_in_flight),
     };
     ProducerHeader {
-        name: producer.name.clone(),
-        count: producer.count,
-        acks: producer.config.acks(),
-        idempotence: producer.config.idempotence(),
+        name: name.to_owned(),
+        count,
+        acks: config.acks(),
+        idempotence: config.idempotence(),
         retries,
         max_in_flight,
-        sequence_repair: producer.config.sequence_repair(),
+        sequence_repair: config.sequence_repair(),
+        transactional,
     }
 }
 

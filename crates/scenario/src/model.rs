@@ -3,15 +3,17 @@
 //! It cannot name a broker, topic or producer that does not exist, nor hold a property that its version does not have.
 //! Everything is resolved: defaults of the version, the variant's settings, `--set`.
 
+use acklab_vocab::api::ApiKey;
 use acklab_vocab::config::{
-    BrokerConfig, ConsumerConfig, ControllerConfig, ProducerConfig, TopicConfig,
+    BrokerConfig, ConsumerConfig, ControllerConfig, MemberConfig, ProducerConfig, TopicConfig,
 };
 use acklab_vocab::ids::{
-    BrokerId, BrokerList, ControllerId, PartitionIndex, ProducerIndex, RecordId, TopicId,
-    TopicPartition,
+    BrokerId, BrokerList, ControllerId, GroupId, GroupIndex, PartitionIndex, ProducerIndex,
+    RecordId, TopicId, TopicPartition, TransactionalId,
 };
 use acklab_vocab::rules::{ProtocolRule, ProtocolRules};
 use acklab_vocab::time::SimDuration;
+use acklab_vocab::trace::{ApplicationReaction, CommitStyle};
 use acklab_vocab::version::KafkaVersion;
 use std::sync::Arc;
 
@@ -50,6 +52,16 @@ pub struct Scenario {
     pub producers: Vec<ProducerSpec>,
     /// Plain readers.
     pub readers: Vec<ReaderSpec>,
+    /// Every `group.id`, by [`GroupId`].
+    pub group_ids: Vec<String>,
+    /// The consumer applications, by [`GroupIndex`].
+    pub groups: Vec<GroupSpec>,
+    /// Every `transactional.id`, by [`TransactionalId`].
+    pub transactional_ids: Vec<String>,
+    /// `__consumer_offsets` among the topics, if there are groups.
+    pub offsets_topic: Option<TopicId>,
+    /// `__transaction_state` among the topics, if there are transactional ids.
+    pub transactions_topic: Option<TopicId>,
     /// What goes wrong.
     pub faults: Vec<FaultSpec>,
 }
@@ -101,6 +113,8 @@ pub struct Topic {
     pub assignments: Vec<BrokerList>,
     /// Its properties.
     pub config: TopicConfig,
+    /// The brokers' own: `__consumer_offsets` or `__transaction_state`.
+    pub internal: bool,
 }
 
 /// A duration that may be drawn.
@@ -181,6 +195,115 @@ pub struct ProducerSpec {
     pub limit: Option<u32>,
     /// The client library, its version and properties.
     pub config: Arc<ProducerConfig>,
+    /// It writes in transactions.
+    pub transactions: Option<ProducerTransactions>,
+}
+
+/// How a producer's application uses transactions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProducerTransactions {
+    /// `transactional.id` of each instance.
+    pub ids: Vec<TransactionalId>,
+    /// A transaction is committed after so many bursts.
+    pub bursts: u32,
+    /// Share of transactions that the application aborts instead, in millionths.
+    pub abort_millionths: u32,
+}
+
+/// A consumer application: equal processes that share a `group.id`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupSpec {
+    /// Its name; the group id, if the file gives no other.
+    pub name: String,
+    /// Its `group.id`.
+    pub group: GroupId,
+    /// The topics that it reads, ascending.
+    pub topics: Vec<TopicId>,
+    /// It assigns itself every partition (`assign()`), instead of subscribing.
+    pub assigns_itself: bool,
+    /// How many instances run at first.
+    pub members: u16,
+    /// How many instances there can be: `members`, or more if a fault scales out.
+    pub instances: u16,
+    /// When its instances start; `None` before time zero, so that the group is stable then.
+    pub from: Option<SimDuration>,
+    /// Between the starts of two instances, where they do not start before time zero.
+    pub stagger: SimDuration,
+    /// How long the application works on a record, and what is special.
+    pub processing: Processing,
+    /// How it commits.
+    pub commit: CommitStyle,
+    /// What it does when a commit fails for good (`CommitFailedException` and the like).
+    pub on_commit_failure: ApplicationReaction,
+    /// Worker threads of each instance, with [`CommitStyle::HandedToWorkers`]; otherwise the thread that polls works.
+    pub workers: u16,
+    /// The timeout that the application gives to `poll()`.
+    pub poll_timeout: SimDuration,
+    /// What it writes for each record that it has processed.
+    pub output: Option<Output>,
+    /// The client library, its version and properties.
+    pub config: Arc<MemberConfig>,
+}
+
+/// How an application works on records.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Processing {
+    /// Time for each record.
+    pub per_record: Span,
+    /// A period in which records take another time: from, until (from time zero), and time for each.
+    pub slow: Option<(SimDuration, SimDuration, Span)>,
+    /// Records that are special.
+    pub poison: Vec<Poison>,
+}
+
+/// A record that an application does not digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Poison {
+    /// Which record.
+    pub record: RecordId,
+    /// What it does, each time that it is processed.
+    pub effect: PoisonEffect,
+}
+
+/// What a poison record does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoisonEffect {
+    /// It takes so long.
+    Takes(SimDuration),
+    /// The process crashes before the record is processed, and starts again after so long.
+    Crashes(SimDuration),
+}
+
+/// What an application writes for each record that it has processed: a record of its own, whose sequence number is that of
+/// the record processed, so that a copy can be told from a second processing. Of several input producers, `n`, the k-th's
+/// sequence `s` becomes `s · n + k`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Output {
+    /// Its name among the producers: after all of [`Scenario::producers`].
+    pub producer: ProducerIndex,
+    /// Its name.
+    pub name: String,
+    /// Where it writes. A record goes to the partition of its number modulo the topic's partitions.
+    pub topic: TopicId,
+    /// Bytes of key and value of each record.
+    pub size: u32,
+    /// The producer's library and properties.
+    pub config: Arc<ProducerConfig>,
+    /// The transactions, with [`CommitStyle::InTransaction`].
+    pub transactions: Option<OutputTransactions>,
+}
+
+/// How a read-process-write application uses transactions: one for the records of each `poll()`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputTransactions {
+    /// `transactional.id` of each instance.
+    pub ids: Vec<TransactionalId>,
+    /// Share of transactions that the application aborts, in millionths.
+    pub abort_millionths: u32,
+    /// After an abort it goes back to the committed offsets. Without it the records of the aborted transaction are skipped.
+    pub rewinds_after_abort: bool,
+    /// It passes its membership along with the offsets (KIP-447).
+    pub passes_membership: bool,
 }
 
 /// When an application creates records.
@@ -289,6 +412,16 @@ pub enum Trigger {
     IsrGrownTo(TopicPartition, u16),
     /// The broker has been fenced.
     Fenced(BrokerId),
+    /// An instance of the application has processed the record.
+    Processed(GroupIndex, RecordId),
+    /// A rebalance of the group began: the n-th after time zero, from 1.
+    RebalanceStarted(GroupId, u16),
+    /// The group became stable: the n-th time after time zero, from 1.
+    GroupStable(GroupId, u16),
+    /// A commit with an offset past the record at this offset was answered with success.
+    Committed(GroupId, TopicPartition, u64),
+    /// A transaction was begun with this id: the n-th after time zero, from 1.
+    TransactionBegun(TransactionalId, u16),
     /// Another fault of this scenario, by position in the list, has begun or has ended.
     Fault(usize, FaultPhase),
 }
@@ -319,13 +452,23 @@ pub enum Target {
     Producer(ProducerIndex, Option<u16>),
     /// A plain reader, by position in the list.
     Reader(usize),
+    /// Every instance of a consumer application, or one of them.
+    Member(GroupIndex, Option<u16>),
+    /// The instance of a consumer application that owns the partition, by the coordinator's assignment.
+    OwnerOf(GroupIndex, TopicPartition),
+    /// An instance that runs, drawn from the seed.
+    AnyMember(GroupIndex),
+    /// The group's coordinator: the leader of its partition of `__consumer_offsets`.
+    CoordinatorOf(GroupId),
+    /// The coordinator of a transactional id.
+    TransactionCoordinatorOf(TransactionalId),
     /// A broker drawn from the seed.
     AnyBroker,
     /// Every broker.
     Brokers,
     /// Every controller.
     Controllers,
-    /// Every producer and reader.
+    /// Every producer, reader and consumer.
     Clients,
     /// Everybody whom the other side of the same fault does not name.
     Rest,
@@ -349,8 +492,38 @@ pub enum Fault {
     PowerLoss(Vec<Target>),
     /// The processes stand still, as in a GC pause.
     Pause(Vec<Target>),
-    /// The broker gets SIGTERM and shuts down in an orderly way. Ends with a restart.
+    /// The broker gets SIGTERM and shuts down in an orderly way; a consumer application calls `close()`. Ends with a restart.
     ControlledShutdown(Vec<Target>),
+    /// The instances of an application are restarted one after the other, each in an orderly way.
+    RollingRestart {
+        /// Whose.
+        group: GroupIndex,
+        /// From the end of a process to its next start.
+        down: Span,
+        /// From a start to the next instance's end.
+        between: Span,
+    },
+    /// So many instances of an application run from now on: more are started, or the last ones close.
+    Scale {
+        /// Whose.
+        group: GroupIndex,
+        /// How many.
+        members: u16,
+    },
+    /// A request of an API stalls on its way from one side to the other, and everything behind it on its connection; other
+    /// connections do not.
+    StallRequests {
+        /// Who asks.
+        from: Vec<Target>,
+        /// Who is asked.
+        to: Vec<Target>,
+        /// Which API.
+        api: ApiKey,
+        /// For how long.
+        by: Span,
+        /// Only the first so many.
+        first: Option<u16>,
+    },
     /// The preferred replica of the partition, or of every partition, is elected. Has no end.
     PreferredElection(Option<TopicPartition>),
     /// Nothing passes between the two sides, or one way; connections stay, and bytes are held.
@@ -380,8 +553,10 @@ pub enum Fault {
         /// Share of packets, in millionths.
         millionths: u32,
     },
-    /// Requests are handled, but responses to produce requests do not come back.
+    /// Requests are handled, but responses do not come back.
     DropResponses {
+        /// To requests of these APIs.
+        apis: Vec<ApiKey>,
         /// Who answers.
         from: Vec<Target>,
         /// Who asked.

@@ -186,6 +186,11 @@ impl<'s> Writer<'s> {
                 TriggerText::IsrGrownTo(topic, partition, *members)
             }
             Trigger::Fenced(broker) => TriggerText::Fenced(TargetText::Broker(broker.0)),
+            Trigger::Processed(..)
+            | Trigger::RebalanceStarted(..)
+            | Trigger::GroupStable(..)
+            | Trigger::Committed(..)
+            | Trigger::TransactionBegun(..) => unimplemented!("groups"),
             Trigger::Fault(index, FaultPhase::Began) => TriggerText::Began(*index),
             Trigger::Fault(index, FaultPhase::Ended) => TriggerText::Ended(*index),
         }
@@ -215,7 +220,10 @@ impl<'s> Writer<'s> {
             Fault::LinkLoss { first, second, millionths } => {
                 FaultText::LinkLoss(all(first), all(second), share(*millionths))
             }
-            Fault::DropResponses { from, to, millionths, then } => {
+            Fault::RollingRestart { .. } | Fault::Scale { .. } | Fault::StallRequests { .. } => {
+                unimplemented!("groups")
+            }
+            Fault::DropResponses { apis: _, from, to, millionths, then } => {
                 let then = match then {
                     DroppedResponse::Reset => OutcomeText::Reset,
                     DroppedResponse::Stall => OutcomeText::Stall,
@@ -257,6 +265,11 @@ impl<'s> Writer<'s> {
                 }
             }
             Target::Reader(reader) => TargetText::Reader(&self.scenario.readers[*reader].name),
+            Target::Member(..)
+            | Target::OwnerOf(..)
+            | Target::AnyMember(_)
+            | Target::CoordinatorOf(_)
+            | Target::TransactionCoordinatorOf(_) => unimplemented!("groups"),
             Target::AnyBroker => TargetText::AnyBroker,
             Target::Brokers => TargetText::Brokers,
             Target::Controllers => TargetText::Controllers,

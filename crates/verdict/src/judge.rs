@@ -141,6 +141,8 @@ impl State {
             TraceEvent::RecordsRead { .. }
             | TraceEvent::PositionReset { .. }
             | TraceEvent::ReaderStopped { .. } => self.observe_reader(stamped),
+            // To come: groups and transactions.
+            _ => {}
         }
     }
 }

@@ -51,6 +51,7 @@ fn header(kafka: &str, acks: Acks) -> RunHeader {
         controller: None,
         producer: None,
         reader: None,
+        member: None,
     };
     let broker =
         |id: u16| NodeHeader { broker: Some(BrokerId(id)), ..node(&format!("broker {id}")) };
@@ -76,6 +77,7 @@ fn header(kafka: &str, acks: Acks) -> RunHeader {
             replication_factor: 3,
             min_insync_replicas: 1,
             unclean_leader_election: true,
+            internal: false,
         }],
         producers: vec![ProducerHeader {
             name: "shop".to_owned(),
@@ -85,12 +87,16 @@ fn header(kafka: &str, acks: Acks) -> RunHeader {
             retries: u32::MAX,
             max_in_flight: 5,
             sequence_repair: SequenceRepair::default(),
+            transactional: false,
         }],
         readers: vec![ReaderHeader {
             name: "audit".to_owned(),
             topics: vec![TopicId(0)],
             read_committed: false,
         }],
+        group_ids: Vec::new(),
+        groups: Vec::new(),
+        transactional_ids: Vec::new(),
     }
 }
 
@@ -276,6 +282,7 @@ impl Trace {
             size: 500,
             stamp,
             max_timestamp: self.now,
+            transactional: false,
             payload: Payload::Records(self.records(records)),
         });
         self.append_batch(broker, batch)

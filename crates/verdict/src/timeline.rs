@@ -92,33 +92,7 @@ impl Timeline {
             | TraceEvent::BrokerFenced { .. }
             | TraceEvent::BrokerUnfenced { .. }
             | TraceEvent::ReaderStopped { .. } => self.cluster(header, stamped),
-            TraceEvent::ClusterSettled
-            | TraceEvent::RunEnded
-            | TraceEvent::ControllerResigned { .. }
-            | TraceEvent::BrokerRegistered { .. }
-            | TraceEvent::BecameLeader { .. }
-            | TraceEvent::BecameFollower { .. }
-            | TraceEvent::Appended { .. }
-            | TraceEvent::Replicated { .. }
-            | TraceEvent::AppendRefused { .. }
-            | TraceEvent::Deduplicated { .. }
-            | TraceEvent::ProduceAnswered { .. }
-            | TraceEvent::FollowerFetched { .. }
-            | TraceEvent::HighWatermarkAdvanced { .. }
-            | TraceEvent::HighWatermarkLowered { .. }
-            | TraceEvent::IsrProposed { .. }
-            | TraceEvent::IsrCommitted { .. }
-            | TraceEvent::IsrProposalRefused { .. }
-            | TraceEvent::LogRecovered { .. }
-            | TraceEvent::BrokerStateChanged { .. }
-            | TraceEvent::RecordsCreated { .. }
-            | TraceEvent::RecordsResent { .. }
-            | TraceEvent::BatchSent { .. }
-            | TraceEvent::BatchRetried { .. }
-            | TraceEvent::RecordsCompleted { .. }
-            | TraceEvent::ProducerIdAssigned { .. }
-            | TraceEvent::RecordsRead { .. }
-            | TraceEvent::PositionReset { .. } => {}
+            _ => {}
         }
     }
 

@@ -4,6 +4,7 @@
 //! that table makes these values. Each field documents only what its property's name does not say.
 
 use crate::api::{Acks, Isolation};
+use crate::group::{Assignor, RemoteAssignor};
 use crate::rules::{ProtocolRule, ProtocolRules};
 use crate::time::SimDuration;
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,52 @@ pub struct BrokerConfig {
     pub message_max_bytes: u32,
     /// `producer.id.expiration.ms`
     pub producer_id_expiration: SimDuration,
+    /// What it does as a coordinator of groups.
+    pub groups: GroupCoordinatorConfig,
+    /// What it does as a coordinator of transactions.
+    pub transactions: TransactionCoordinatorConfig,
+}
+
+/// A broker's properties as a coordinator of groups.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupCoordinatorConfig {
+    /// `offsets.commit.timeout.ms`
+    pub commit_timeout: SimDuration,
+    /// `offsets.commit.required.acks`; only without the rule `EventLoopGroupCoordinator`.
+    pub commit_acks: Acks,
+    /// `offsets.retention.minutes`
+    pub offsets_retention: SimDuration,
+    /// `offsets.retention.check.interval.ms`
+    pub offsets_retention_check_interval: SimDuration,
+    /// `group.coordinator.append.linger.ms`; `None` adapts (−1). Only with the rule `EventLoopGroupCoordinator`.
+    pub append_linger: Option<SimDuration>,
+    /// `group.initial.rebalance.delay.ms`; zero before 0.11.
+    pub initial_rebalance_delay: SimDuration,
+    /// `group.min.session.timeout.ms`
+    pub min_session_timeout: SimDuration,
+    /// `group.max.session.timeout.ms`
+    pub max_session_timeout: SimDuration,
+    /// `group.max.size`
+    pub max_size: u32,
+    /// The brokers serve KIP-848 groups (`group.coordinator.rebalance.protocols` has `consumer`).
+    pub consumer_protocol: bool,
+    /// `group.consumer.heartbeat.interval.ms`
+    pub consumer_heartbeat_interval: SimDuration,
+    /// `group.consumer.session.timeout.ms`
+    pub consumer_session_timeout: SimDuration,
+    /// `group.consumer.assignors`, the default first.
+    pub consumer_assignors: Vec<RemoteAssignor>,
+}
+
+/// A broker's properties as a coordinator of transactions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransactionCoordinatorConfig {
+    /// `transaction.max.timeout.ms`
+    pub max_timeout: SimDuration,
+    /// `transaction.abort.timed.out.transaction.cleanup.interval.ms`
+    pub abort_timed_out_interval: SimDuration,
+    /// `transactional.id.expiration.ms`
+    pub id_expiration: SimDuration,
 }
 
 /// A controller's properties (KRaft), and the rules of the version that it runs.
@@ -162,6 +209,8 @@ pub struct JavaProducerConfig {
     pub adaptive_partitioning: bool,
     /// `partitioner.ignore.keys`
     pub ignore_keys: bool,
+    /// `transaction.timeout.ms`, of a producer that has a `transactional.id`.
+    pub transaction_timeout: Option<SimDuration>,
 }
 
 /// librdkafka's producer.
@@ -288,4 +337,49 @@ pub struct ConsumerConfig {
     pub max_poll_records: u32,
     /// `default.api.timeout.ms`
     pub default_api_timeout: SimDuration,
+}
+
+/// Which library a member of a group uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ConsumerLibrary {
+    /// Kafka's own client.
+    Java,
+    /// The C library under most others: stores an offset when a message is handed out, and commits from a background thread.
+    Librdkafka,
+    /// kafka-python.
+    KafkaPython,
+}
+
+/// Which protocol a group rebalances by (`group.protocol`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum GroupProtocol {
+    /// `classic`: the members vote, and one of them assigns.
+    Classic,
+    /// `consumer`: the coordinator assigns (KIP-848).
+    Consumer,
+}
+
+/// A member of a group, or a consumer that assigns itself its partitions and commits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberConfig {
+    /// Its library.
+    pub library: ConsumerLibrary,
+    /// How it fetches.
+    pub consumer: ConsumerConfig,
+    /// `group.protocol`
+    pub protocol: GroupProtocol,
+    /// `session.timeout.ms`
+    pub session_timeout: SimDuration,
+    /// `heartbeat.interval.ms`
+    pub heartbeat_interval: SimDuration,
+    /// `max.poll.interval.ms`; `None` before 0.10.1.
+    pub max_poll_interval: Option<SimDuration>,
+    /// `auto.commit.interval.ms`, if `enable.auto.commit`.
+    pub auto_commit: Option<SimDuration>,
+    /// `partition.assignment.strategy`, best first.
+    pub assignors: Vec<Assignor>,
+    /// `group.remote.assignor`
+    pub remote_assignor: Option<RemoteAssignor>,
+    /// It has a `group.instance.id`: it is a static member.
+    pub is_static: bool,
 }

@@ -64,6 +64,8 @@ error_codes! {
     RequestTimedOut = 7, "REQUEST_TIMED_OUT", true, false;
     /// A batch or request is larger than allowed.
     MessageTooLarge = 10, "MESSAGE_TOO_LARGE", false, false;
+    /// The text that goes with an offset is too long.
+    OffsetMetadataTooLarge = 12, "OFFSET_METADATA_TOO_LARGE", false, false;
     /// Request of a deposed controller (ZooKeeper mode).
     StaleControllerEpoch = 11, "STALE_CONTROLLER_EPOCH", false, false;
     /// The coordinator is reading its partition.
@@ -82,12 +84,18 @@ error_codes! {
     InvalidRequiredAcks = 21, "INVALID_REQUIRED_ACKS", false, false;
     /// Generation of the group does not match.
     IllegalGeneration = 22, "ILLEGAL_GENERATION", false, false;
+    /// The members have no protocol in common.
+    InconsistentGroupProtocol = 23, "INCONSISTENT_GROUP_PROTOCOL", false, false;
+    /// The group id is empty.
+    InvalidGroupId = 24, "INVALID_GROUP_ID", false, false;
     /// The group does not know the member.
     UnknownMemberId = 25, "UNKNOWN_MEMBER_ID", false, false;
     /// session.timeout.ms outside the broker's bounds.
     InvalidSessionTimeout = 26, "INVALID_SESSION_TIMEOUT", false, false;
     /// The group rebalances; join again.
     RebalanceInProgress = 27, "REBALANCE_IN_PROGRESS", false, false;
+    /// The offsets do not fit into a batch.
+    InvalidCommitOffsetSize = 28, "INVALID_COMMIT_OFFSET_SIZE", false, false;
     /// The request contradicts itself.
     InvalidRequest = 42, "INVALID_REQUEST", false, false;
     /// Sent to a controller that is not active.
@@ -98,12 +106,24 @@ error_codes! {
     DuplicateSequenceNumber = 46, "DUPLICATE_SEQUENCE_NUMBER", false, false;
     /// An older producer epoch.
     InvalidProducerEpoch = 47, "INVALID_PRODUCER_EPOCH", false, false;
+    /// The transaction is in another state than the request needs.
+    InvalidTxnState = 48, "INVALID_TXN_STATE", false, false;
+    /// The producer id does not belong to the transactional id.
+    InvalidProducerIdMapping = 49, "INVALID_PRODUCER_ID_MAPPING", false, false;
+    /// transaction.timeout.ms is above the broker's limit.
+    InvalidTransactionTimeout = 50, "INVALID_TRANSACTION_TIMEOUT", false, false;
     /// The previous transaction is still completing.
     ConcurrentTransactions = 51, "CONCURRENT_TRANSACTIONS", true, false;
+    /// A marker of a deposed transaction coordinator.
+    TransactionCoordinatorFenced = 52, "TRANSACTION_COORDINATOR_FENCED", false, false;
     /// The log directory is offline.
     KafkaStorageError = 56, "KAFKA_STORAGE_ERROR", true, true;
     /// The broker has forgotten the producer id (before 2.5).
     UnknownProducerId = 59, "UNKNOWN_PRODUCER_ID", false, false;
+    /// The group has members.
+    NonEmptyGroup = 68, "NON_EMPTY_GROUP", false, false;
+    /// There is no such group.
+    GroupIdNotFound = 69, "GROUP_ID_NOT_FOUND", false, false;
     /// The request's leader epoch is older than the broker's.
     FencedLeaderEpoch = 74, "FENCED_LEADER_EPOCH", true, true;
     /// The request's leader epoch is newer than the broker's.
@@ -116,10 +136,14 @@ error_codes! {
     MemberIdRequired = 79, "MEMBER_ID_REQUIRED", false, false;
     /// The preferred leader is not available.
     PreferredLeaderNotAvailable = 80, "PREFERRED_LEADER_NOT_AVAILABLE", true, true;
+    /// The group has as many members as `group.max.size` allows.
+    GroupMaxSizeReached = 81, "GROUP_MAX_SIZE_REACHED", false, false;
     /// A newer process holds the static member id.
     FencedInstanceId = 82, "FENCED_INSTANCE_ID", false, false;
     /// The partition does not need an election.
     ElectionNotNeeded = 84, "ELECTION_NOT_NEEDED", true, true;
+    /// An open transaction may still change the offset (KIP-447).
+    UnstableOffsetCommit = 88, "UNSTABLE_OFFSET_COMMIT", true, false;
     /// A newer producer with the same transactional id.
     ProducerFenced = 90, "PRODUCER_FENCED", false, false;
     /// AlterPartition with an old partition epoch.
@@ -128,10 +152,22 @@ error_codes! {
     DuplicateBrokerRegistration = 101, "DUPLICATE_BROKER_REGISTRATION", false, false;
     /// The broker id is not registered.
     BrokerIdNotRegistered = 102, "BROKER_ID_NOT_REGISTERED", false, false;
+    /// The coordinator does not know the transactional id.
+    TransactionalIdNotFound = 105, "TRANSACTIONAL_ID_NOT_FOUND", false, false;
     /// A replica proposed for the ISR is fenced, shutting down or of another incarnation.
     IneligibleReplica = 107, "INELIGIBLE_REPLICA", false, false;
     /// AlterPartition made the sender lose leadership.
     NewLeaderElected = 108, "NEW_LEADER_ELECTED", false, false;
+    /// A member of a KIP-848 group with an epoch that is not its own.
+    FencedMemberEpoch = 110, "FENCED_MEMBER_EPOCH", false, false;
+    /// A static member of a KIP-848 group is still held by another process.
+    UnreleasedInstanceId = 111, "UNRELEASED_INSTANCE_ID", false, false;
+    /// The coordinator does not have the assignor.
+    UnsupportedAssignor = 112, "UNSUPPORTED_ASSIGNOR", false, false;
+    /// A commit with an older epoch of a KIP-848 member.
+    StaleMemberEpoch = 113, "STALE_MEMBER_EPOCH", false, false;
+    /// The transaction must be aborted and begun again (KIP-890).
+    TransactionAbortable = 120, "TRANSACTION_ABORTABLE", false, false;
 }
 
 impl ErrorCode {

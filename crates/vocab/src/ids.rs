@@ -84,6 +84,37 @@ id! {
     ProducerIndex(u16)
 }
 id! {
+    /// A `group.id`, as an index into [`RunHeader::group_ids`](crate::trace::RunHeader). Several applications may use one.
+    GroupId(u16)
+}
+id! {
+    /// A consumer application of the scenario (its instances share a name), as an index into
+    /// [`RunHeader::groups`](crate::trace::RunHeader).
+    GroupIndex(u16)
+}
+id! {
+    /// `member.id`: Kafka's is the client id, a dash and a random UUID. All members of a group have the same client id here,
+    /// so the number stands for the UUID, and members sort by it as Kafka sorts them.
+    MemberId(u64)
+}
+id! {
+    /// `group.instance.id` of a static member (KIP-345), as a number.
+    GroupInstanceId(u16)
+}
+id! {
+    /// Generation of a classic group; group or member epoch of a KIP-848 group. Rises by one with every rebalance.
+    Generation(u32)
+}
+id! {
+    /// A `transactional.id`, as an index into [`RunHeader::transactional_ids`](crate::trace::RunHeader).
+    TransactionalId(u16)
+}
+id! {
+    /// Epoch of a coordinator: the leader epoch of the partition of `__consumer_offsets` or `__transaction_state` that makes
+    /// it one.
+    CoordinatorEpoch(u32)
+}
+id! {
     /// A TCP connection as one process names it; the two ends of a connection have different ids.
     ConnectionId(u32)
 }
@@ -120,6 +151,20 @@ impl Offset {
 impl fmt::Display for Offset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+impl Generation {
+    /// The generation of the next rebalance.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Generation(self.0 + 1)
+    }
+}
+
+impl fmt::LowerHex for MemberId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::LowerHex::fmt(&self.0, f)
     }
 }
 

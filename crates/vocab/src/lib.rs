@@ -4,6 +4,7 @@
 pub mod api;
 pub mod config;
 pub mod error;
+pub mod group;
 pub mod ids;
 pub mod metadata_log;
 pub mod properties;
@@ -11,4 +12,5 @@ pub mod record;
 pub mod rules;
 pub mod time;
 pub mod trace;
+pub mod transaction;
 pub mod version;

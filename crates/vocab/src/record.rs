@@ -1,8 +1,10 @@
 //! Records and batches. A batch is built once and shared: by the producer that retries it, by every replica's log, by the
 //! trace.
 
+use crate::group::{ConsumerGroupRecord, GroupMetadataRecord, OffsetRecord};
 use crate::ids::{BaseSequence, LeaderEpoch, Offset, ProducerEpoch, ProducerId, RecordId};
 use crate::time::SimTime;
+use crate::transaction::{TransactionMarker, TransactionRecord};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -35,6 +37,8 @@ pub struct ProducerBatch {
     pub records: Arc<[Record]>,
     /// Set by an idempotent or transactional producer.
     pub stamp: Option<ProducerStamp>,
+    /// Belongs to a transaction of its producer.
+    pub transactional: bool,
     /// Size on the wire in bytes, batch overhead included.
     pub size: u32,
     /// When the producer created the newest of the records (`CreateTime`).
@@ -50,19 +54,32 @@ pub struct RecordBatch {
     pub leader_epoch: LeaderEpoch,
     /// Size on disk in bytes.
     pub size: u32,
-    /// Producer id, epoch and sequence, if the producer was idempotent.
+    /// Producer id, epoch and sequence, if the producer was idempotent. A control batch (a transaction's marker) and
+    /// offsets committed in a transaction carry their producer's id and epoch, and sequence 0.
     pub stamp: Option<ProducerStamp>,
+    /// Belongs to a transaction: visible to `read_committed` once a marker of its producer has committed it.
+    pub transactional: bool,
     /// When the producer created the newest of the records.
     pub max_timestamp: SimTime,
     /// What it holds.
     pub payload: Payload,
 }
 
-/// Content of a batch. Later kinds (offsets, group metadata, transaction markers) join here.
+/// Content of a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Payload {
     /// Records of an application.
     Records(Arc<[Record]>),
+    /// Committed offsets, in `__consumer_offsets`.
+    Offsets(Arc<[OffsetRecord]>),
+    /// A classic group after a rebalance, in `__consumer_offsets`.
+    Group(Arc<GroupMetadataRecord>),
+    /// Changes of a KIP-848 group, in `__consumer_offsets`.
+    ConsumerGroup(Arc<[ConsumerGroupRecord]>),
+    /// A transaction's state, in `__transaction_state`.
+    Transaction(Arc<TransactionRecord>),
+    /// The end of a producer's transaction in this partition: a control batch (KIP-98). Takes one offset.
+    Marker(TransactionMarker),
 }
 
 impl Payload {
@@ -71,6 +88,9 @@ impl Payload {
     pub fn count(&self) -> u64 {
         match self {
             Payload::Records(records) => records.len() as u64,
+            Payload::Offsets(offsets) => offsets.len() as u64,
+            Payload::ConsumerGroup(records) => records.len() as u64,
+            Payload::Group(_) | Payload::Transaction(_) | Payload::Marker(_) => 1,
         }
     }
 }
@@ -93,6 +113,11 @@ impl RecordBatch {
     pub fn records(&self) -> &[Record] {
         match &self.payload {
             Payload::Records(records) => records,
+            Payload::Offsets(_)
+            | Payload::Group(_)
+            | Payload::ConsumerGroup(_)
+            | Payload::Transaction(_)
+            | Payload::Marker(_) => &[],
         }
     }
 }

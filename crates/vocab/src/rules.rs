@@ -105,11 +105,33 @@ protocol_rules! {
     /// An idempotent producer that has lost track of its sequences raises its epoch itself (KIP-360). Off: it asks for a
     /// new producer id.
     BumpProducerEpochLocally: version(2, 5, 0), None;
+    /// A consumer sends heartbeats from a thread of its own (KIP-62). Off: only inside poll().
+    BackgroundHeartbeat: version(0, 10, 1), None;
+    /// A dynamic member joins twice: first to be given its id (KIP-394).
+    MemberIdRequired: version(2, 2, 0), None;
+    /// A member may be static (KIP-345).
+    StaticMembership: version(2, 3, 0), None;
+    /// Members tell the leader in which generation they got what they own (KIP-792). Off: the sticky assignors take the word
+    /// of a member that fell out of the group (KAFKA-12984).
+    OwnedPartitionsCarryGeneration: version(3, 2, 0), None;
+    /// The coordinator is the event-loop coordinator of KIP-848: it appends at once and answers when the high watermark
+    /// passes. Off: it appends with acks=all, and refuses with a small ISR.
+    EventLoopGroupCoordinator: version(4, 0, 0), None;
+    /// A commit to an unknown group is answered GROUP_ID_NOT_FOUND. Off: ILLEGAL_GENERATION.
+    UnknownGroupIsNotFound: version(4, 0, 0), None;
+    /// Offsets committed in a transaction carry the member's generation and are fenced by it (KIP-447).
+    FenceTransactionalOffsets: version(2, 5, 0), None;
+    /// The first write of a transaction to a partition is verified with its coordinator (KIP-890, part 1). Off: a write
+    /// that comes late opens a transaction that nobody ends.
+    VerifyTransactionalWrites: version(3, 6, 0), None;
+    /// Every end of a transaction raises the producer's epoch, and partitions are added by the write itself (KIP-890,
+    /// part 2). Off: a late EndTxn may end the next transaction.
+    TransactionsVersion2: version(4, 0, 0), None;
 }
 
 /// Which rules hold: a set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct ProtocolRules(u64);
+pub struct ProtocolRules(u128);
 
 impl ProtocolRules {
     /// The rules that `version` follows.
@@ -171,6 +193,6 @@ mod tests {
             let expected = rules.has(rule) && rule != ProtocolRule::FenceByLeaderEpoch;
             assert_eq!(off.has(rule), expected, "{}", rule.name());
         }
-        assert!(ProtocolRule::ALL.len() <= 64);
+        assert!(ProtocolRule::ALL.len() <= 128);
     }
 }

@@ -3,17 +3,20 @@
 //! Machines state facts about themselves, the runtime states facts about the world. The verdict is a fold over this stream
 //! and knows nothing else. A fact about records is stated per batch and shares the batch.
 
-use crate::api::{Acks, ApiKey};
+use crate::api::{Acks, ApiKey, LeaveReason, OffsetToCommit};
 use crate::config::SequenceRepair;
 use crate::error::ErrorCode;
+use crate::group::Assignor;
 use crate::ids::{
-    BrokerEpoch, BrokerId, BrokerList, ControllerEpoch, ControllerId, EventId, Incarnation,
-    LeaderEpoch, NodeId, Offset, ProducerEpoch, ProducerId, ProducerIndex, TopicPartition,
+    BrokerEpoch, BrokerId, BrokerList, ControllerEpoch, ControllerId, EventId, Generation, GroupId,
+    GroupIndex, GroupInstanceId, Incarnation, LeaderEpoch, MemberId, NodeId, Offset, ProducerEpoch,
+    ProducerId, ProducerIndex, TopicPartition, TransactionalId,
 };
 use crate::metadata_log::PartitionState;
 use crate::record::{Record, RecordBatch};
 use crate::rules::ProtocolRule;
 use crate::time::{SimDuration, SimTime};
+use crate::transaction::{TransactionResult, TransactionState};
 use crate::version::KafkaVersion;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -144,6 +147,12 @@ pub struct RunHeader {
     pub producers: Vec<ProducerHeader>,
     /// Every plain reader.
     pub readers: Vec<ReaderHeader>,
+    /// Every `group.id`; [`GroupId`] is the index.
+    pub group_ids: Vec<String>,
+    /// Every consumer application; [`GroupIndex`] is the index.
+    pub groups: Vec<GroupHeader>,
+    /// Every `transactional.id`; [`TransactionalId`] is the index.
+    pub transactional_ids: Vec<String>,
 }
 
 /// A process.
@@ -159,6 +168,8 @@ pub struct NodeHeader {
     pub producer: Option<(ProducerIndex, u16)>,
     /// Which reader it is: index into [`RunHeader::readers`].
     pub reader: Option<u16>,
+    /// Which consumer application it is, and which instance of it, from 0.
+    pub member: Option<(GroupIndex, u16)>,
 }
 
 /// A topic.
@@ -174,6 +185,8 @@ pub struct TopicHeader {
     pub min_insync_replicas: u16,
     /// `unclean.leader.election.enable`
     pub unclean_leader_election: bool,
+    /// `__consumer_offsets` or `__transaction_state`.
+    pub internal: bool,
 }
 
 /// All producers of one name.
@@ -193,6 +206,55 @@ pub struct ProducerHeader {
     pub max_in_flight: u32,
     /// What an idempotent one does when it has lost track of its sequences.
     pub sequence_repair: SequenceRepair,
+    /// It writes in transactions: a record is acked when the commit of its transaction was reported.
+    pub transactional: bool,
+}
+
+/// A consumer application: equal processes that share a `group.id`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupHeader {
+    /// Its name; the group id, if the scenario gives it no other.
+    pub name: String,
+    /// Its `group.id`.
+    pub group: GroupId,
+    /// How many instances it has at most.
+    pub instances: u16,
+    /// The topics that it reads.
+    pub topics: Vec<crate::ids::TopicId>,
+    /// It assigns itself every partition and is no member (`assign()` instead of `subscribe()`).
+    pub assigns_itself: bool,
+    /// It skips aborted transactions and stops at open ones.
+    pub read_committed: bool,
+    /// How it commits.
+    pub commit: CommitStyle,
+    /// The producer by which it writes what it has processed, if it does.
+    pub output: Option<ProducerIndex>,
+}
+
+/// How an application commits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum CommitStyle {
+    /// `enable.auto.commit`: inside `poll()` and `close()`.
+    Auto,
+    /// `commitSync()` after each batch that `poll()` returned.
+    SyncPerBatch,
+    /// `commitSync()` after each record.
+    SyncPerRecord,
+    /// `commitAsync()` after each batch; a failure is only logged.
+    Async,
+    /// `commitAsync()` after each batch, and again the same offsets from the callback after a retriable failure: a late
+    /// retry may overwrite a newer commit.
+    AsyncRetried,
+    /// `commitAsync()` after each batch, `commitSync()` when partitions are revoked and before `close()`.
+    AsyncThenSync,
+    /// `commitSync()` of the batch before it is processed.
+    BeforeProcessing,
+    /// Records are handed to worker threads at once; `enable.auto.commit` commits what `poll()` has returned.
+    HandedToWorkers,
+    /// With the records that it writes, in a transaction.
+    InTransaction,
+    /// Never.
+    Never,
 }
 
 /// A plain reader.
@@ -260,6 +322,126 @@ pub enum RetryReason {
     Disconnected,
     /// The request was not answered within the client's timeout.
     RequestTimeout,
+}
+
+/// State of a classic group at its coordinator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum GroupState {
+    /// No members; there may be offsets.
+    Empty,
+    /// Members are joining.
+    PreparingRebalance,
+    /// Everybody has joined; the leader's assignment is awaited.
+    CompletingRebalance,
+    /// Everybody has an assignment.
+    Stable,
+    /// Gone.
+    Dead,
+    /// KIP-848: the target assignment is older than the group.
+    Assigning,
+    /// KIP-848: members are on their way to their targets.
+    Reconciling,
+}
+
+/// Why a group rebalances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum RebalanceReason {
+    /// A member that was not there before has joined.
+    MemberJoined,
+    /// A member has joined again with another subscription, or asked for a rebalance (cooperative: the second round).
+    MemberRejoined,
+    /// The leader has joined again: topics or partitions have changed.
+    LeaderRejoined,
+    /// A member has left by itself.
+    MemberLeft(LeaveReason),
+    /// A member was silent for its session timeout.
+    SessionExpired,
+    /// A member had not joined, or not asked for its assignment, within the rebalance timeout.
+    RebalanceTimeout,
+    /// A static member has come back as another process, with other protocols.
+    StaticMemberReplaced,
+    /// The assignment could not be written.
+    AssignmentNotStored,
+    /// The subscribed topics have other partitions (KIP-848).
+    MetadataChanged,
+}
+
+/// Why a group no longer has a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum RemovalReason {
+    /// It left by itself.
+    Left(LeaveReason),
+    /// It was silent for its session timeout.
+    SessionExpired,
+    /// It had not joined again within the rebalance timeout, or (KIP-848) not given up a partition.
+    RebalanceTimeout,
+    /// It had joined but not asked for its assignment within the rebalance timeout.
+    SyncTimeout,
+    /// Another process has its `group.instance.id`.
+    Replaced,
+    /// It had been given an id and did not come back with it.
+    PendingExpired,
+}
+
+/// Where a consumer's position came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum PositionSource {
+    /// The group's committed offset, on assignment.
+    Committed,
+    /// `seek()` back to the group's committed offset, after an aborted transaction.
+    SoughtToCommitted,
+}
+
+/// By whom and when a consumer commits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum CommitTrigger {
+    /// The auto-commit interval was over (librdkafka: in its background thread).
+    AutoInterval,
+    /// Auto-commit before partitions are given up.
+    AutoRevocation,
+    /// Auto-commit in `close()`.
+    AutoClose,
+    /// The application: `commitSync()`.
+    Sync,
+    /// The application: `commitAsync()`.
+    Async,
+    /// The application: `commitAsync()` from the callback of a failed one.
+    AsyncRetry,
+    /// The application: `commitSync()` when partitions are revoked.
+    SyncRevocation,
+    /// The application: `commitSync()` before `close()`.
+    SyncClose,
+    /// `sendOffsetsToTransaction()`.
+    Transaction,
+}
+
+/// How a commit failed, as the application or the log sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum CommitFailure {
+    /// `CommitFailedException`: the member is none any more. With the coordinator's error; `None` if it was found locally,
+    /// without asking.
+    CommitFailed(Option<ErrorCode>),
+    /// `RebalanceInProgressException`: call `poll()`, then try again.
+    RebalanceInProgress,
+    /// `RetriableCommitFailedException`: the one attempt of an asynchronous commit failed.
+    Retriable(ErrorCode),
+    /// `TimeoutException`: `default.api.timeout.ms` is over.
+    Timeout,
+    /// `FencedInstanceIdException`: another process has the static member's id.
+    FencedInstance,
+    /// Any other error: `KafkaException`.
+    Other(ErrorCode),
+}
+
+/// What an application does about an error that it cannot go on with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ApplicationReaction {
+    /// Its process ends.
+    Stopped,
+    /// It closes its consumer and subscribes anew.
+    Resubscribed,
+    /// It goes on.
+    Ignored,
 }
 
 /// What became of a batch at the producer.
@@ -595,6 +777,238 @@ pub enum TraceEvent {
         /// Which partition.
         partition: TopicPartition,
         /// Why.
+        error: ErrorCode,
+    },
+
+    // ---- the group coordinator ------------------------------------------------------------------------------------
+    /// A broker has read a partition of `__consumer_offsets` or `__transaction_state` and serves as a coordinator.
+    CoordinatorLoaded {
+        /// The partition.
+        partition: TopicPartition,
+        /// Its leader epoch.
+        leader_epoch: LeaderEpoch,
+    },
+    /// A broker no longer leads a partition of `__consumer_offsets` or `__transaction_state` and has dropped what it held.
+    CoordinatorUnloaded {
+        /// The partition.
+        partition: TopicPartition,
+    },
+    /// A group came into a state.
+    GroupStateChanged {
+        /// Which group.
+        group: GroupId,
+        /// The state.
+        state: GroupState,
+        /// The generation, or group epoch, that it is in.
+        generation: Generation,
+    },
+    /// A rebalance began: the members have to join again, or (KIP-848) there is a new group epoch.
+    RebalanceStarted {
+        /// Which group.
+        group: GroupId,
+        /// The generation that ends, or (KIP-848) the group epoch that begins.
+        generation: Generation,
+        /// Why.
+        reason: RebalanceReason,
+        /// On whose account.
+        member: Option<MemberId>,
+    },
+    /// A group has another member.
+    MemberJoined {
+        /// Which group.
+        group: GroupId,
+        /// Its id.
+        member: MemberId,
+        /// `group.instance.id`
+        instance: Option<GroupInstanceId>,
+        /// The process.
+        member_node: NodeId,
+    },
+    /// A group no longer has a member. From now on its commits are to be refused.
+    MemberRemoved {
+        /// Which group.
+        group: GroupId,
+        /// Its id.
+        member: MemberId,
+        /// The process.
+        member_node: NodeId,
+        /// Why.
+        reason: RemovalReason,
+    },
+    /// All members have joined: a generation began (classic).
+    GenerationStarted {
+        /// Which group.
+        group: GroupId,
+        /// The generation.
+        generation: Generation,
+        /// What they voted for; none without members.
+        protocol: Option<Assignor>,
+        /// Who assigns.
+        leader: Option<MemberId>,
+        /// Everybody, ascending, and the process of each.
+        members: Arc<[(MemberId, NodeId)]>,
+    },
+    /// The assignment of a generation is stored, and is on its way to the members. For KIP-848, stated per member: what it
+    /// may own in its epoch.
+    Assigned {
+        /// Which group.
+        group: GroupId,
+        /// The generation, or the member's epoch.
+        generation: Generation,
+        /// Who owns what, ascending. For KIP-848 one member.
+        assignment: Arc<[(MemberId, Arc<[TopicPartition]>)]>,
+        /// It replaces only what it says of the members that it names (KIP-848); otherwise everything.
+        partial: bool,
+    },
+    /// The coordinator has answered a commit: of a member, of a consumer without membership, or in a transaction.
+    CommitAnswered {
+        /// Which group.
+        group: GroupId,
+        /// The member, if it said one.
+        member: Option<MemberId>,
+        /// The process that asked.
+        from: NodeId,
+        /// The generation or epoch that it said.
+        generation: Option<Generation>,
+        /// The answer.
+        error: ErrorCode,
+        /// What was to be committed.
+        offsets: Arc<[OffsetToCommit]>,
+        /// Within a transaction: the offsets count once it is committed.
+        transactional: bool,
+    },
+    /// Offsets have become the group's committed ones: they are replicated, a transaction was committed, or the coordinator
+    /// has read them from its log. `from` is who had committed them, unless they were read.
+    OffsetsCommitted {
+        /// Which group.
+        group: GroupId,
+        /// The process that committed them; `None` if they were read from the log.
+        from: Option<NodeId>,
+        /// The offsets.
+        offsets: Arc<[OffsetToCommit]>,
+    },
+    /// Offsets have expired (`offsets.retention.minutes`), or a new coordinator's log does not have them.
+    OffsetsRemoved {
+        /// Which group.
+        group: GroupId,
+        /// The partitions that no longer have a committed offset.
+        partitions: Arc<[TopicPartition]>,
+    },
+
+    // ---- the member -----------------------------------------------------------------------------------------------
+    /// A consumer knows of a new assignment, and owns it: the callbacks of its application have returned.
+    PartitionsAssigned {
+        /// The generation or epoch; `None` where it assigned itself.
+        generation: Option<Generation>,
+        /// Its id; `None` where it assigned itself.
+        member: Option<MemberId>,
+        /// Everything that it owns now, ascending.
+        owned: Arc<[TopicPartition]>,
+        /// What is new, ascending.
+        added: Arc<[TopicPartition]>,
+    },
+    /// A consumer has given up partitions.
+    PartitionsRevoked {
+        /// Which, ascending.
+        partitions: Arc<[TopicPartition]>,
+        /// They were lost: the member had been removed before (`onPartitionsLost`).
+        lost: bool,
+    },
+    /// A consumer has left its group by itself.
+    LeftGroup {
+        /// Why.
+        reason: LeaveReason,
+    },
+    /// A consumer has learned that it is no member any more, by the answer to a heartbeat, a commit, a join or a sync.
+    MembershipLost {
+        /// The answer.
+        error: ErrorCode,
+    },
+    /// A consumer has its position from the group's committed offset.
+    PositionFromCommitted {
+        /// Which partition.
+        partition: TopicPartition,
+        /// Where it was, if it was anywhere.
+        from: Option<Offset>,
+        /// Where it is.
+        to: Offset,
+        /// On which occasion.
+        source: PositionSource,
+    },
+    /// A consumer sent a commit.
+    CommitSent {
+        /// By whom and when.
+        trigger: CommitTrigger,
+        /// What.
+        offsets: Arc<[OffsetToCommit]>,
+    },
+    /// A commit is over for the consumer: the application was told, or for auto-commit the log.
+    CommitCompleted {
+        /// By whom and when.
+        trigger: CommitTrigger,
+        /// What.
+        offsets: Arc<[OffsetToCommit]>,
+        /// How it failed, if it did.
+        failure: Option<CommitFailure>,
+    },
+
+    // ---- the application ------------------------------------------------------------------------------------------
+    /// An application has processed records: their side effects have happened. Records of one batch, in order.
+    RecordsProcessed {
+        /// Which partition.
+        partition: TopicPartition,
+        /// First offset processed.
+        from: Offset,
+        /// Offset after the last one processed.
+        to: Offset,
+        /// The batch that contains them.
+        batch: Arc<RecordBatch>,
+    },
+    /// An application met an error of its consumer or producer that it does not simply log.
+    ApplicationFailed {
+        /// How a commit failed, if that was it.
+        failure: Option<CommitFailure>,
+        /// The error otherwise.
+        error: ErrorCode,
+        /// What it does about it.
+        reaction: ApplicationReaction,
+    },
+    /// Records that were handed to worker threads are gone: the process ended, or they were dropped with their partition.
+    HandedOverRecordsDropped {
+        /// Which partition.
+        partition: TopicPartition,
+        /// First offset dropped.
+        from: Offset,
+        /// Offset after the last one dropped.
+        to: Offset,
+    },
+
+    // ---- transactions ---------------------------------------------------------------------------------------------
+    /// A coordinator has stored a transactional id's new state.
+    TransactionStateChanged {
+        /// Which.
+        transactional_id: TransactionalId,
+        /// The producer id.
+        producer_id: ProducerId,
+        /// Its epoch.
+        producer_epoch: ProducerEpoch,
+        /// The state.
+        state: TransactionState,
+        /// The coordinator itself did it: the transaction had timed out, or a newer producer came.
+        by_coordinator: bool,
+    },
+    /// An application began a transaction.
+    TransactionBegun {
+        /// Which id.
+        transactional_id: TransactionalId,
+    },
+    /// An application was told how its transaction ended.
+    TransactionEnded {
+        /// Which id.
+        transactional_id: TransactionalId,
+        /// How.
+        result: TransactionResult,
+        /// The error, if it is not known to have ended so: the producer was fenced, or it timed out.
         error: ErrorCode,
     },
 }

@@ -72,16 +72,7 @@ fn controller_of(response: &Response) -> Option<(ErrorCode, KnownController)> {
         Response::AlterPartition(answer) => Some((answer.error, answer.controller)),
         Response::BrokerRegistration(answer) => Some((answer.error, answer.controller)),
         Response::BrokerHeartbeat(answer) => Some((answer.error, answer.controller)),
-        Response::Produce(_)
-        | Response::Fetch(_)
-        | Response::ListOffsets(_)
-        | Response::Metadata(_)
-        | Response::OffsetsForLeaderEpoch(_)
-        | Response::InitProducerId(_)
-        | Response::Vote(_)
-        | Response::BeginQuorumEpoch(_)
-        | Response::EndQuorumEpoch(_)
-        | Response::QuorumFetch(_) => None,
+        _ => None,
     }
 }
 

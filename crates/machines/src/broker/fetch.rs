@@ -150,6 +150,7 @@ impl Broker {
             diverging_epoch: None,
             current_leader: None,
             batches: SmallVec::new(),
+            aborted: SmallVec::new(),
         };
         if let Some(epoch) = fetch.last_fetched_epoch {
             let own = log.end_offset_for(cx.disk(), epoch).ok_or(ErrorCode::OffsetOutOfRange)?;
@@ -207,6 +208,7 @@ impl Broker {
             diverging_epoch: None,
             current_leader: if names_leader { self.current_leader(fetch.partition) } else { None },
             batches: SmallVec::new(),
+            aborted: SmallVec::new(),
         }
     }
 

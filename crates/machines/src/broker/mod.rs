@@ -43,7 +43,7 @@ use acklab_vocab::api::{Endpoint, Request, Response};
 use acklab_vocab::config::{BrokerConfig, TopicConfig};
 use acklab_vocab::ids::{
     BrokerEpoch, BrokerId, ConnectionId, ControllerId, CorrelationId, Incarnation, LeaderEpoch,
-    Offset, TopicPartition,
+    Offset, TopicId, TopicPartition,
 };
 use acklab_vocab::rules::ProtocolRule;
 use acklab_vocab::time::SimDuration;
@@ -69,10 +69,25 @@ pub struct BrokerSetup {
     pub config: Arc<BrokerConfig>,
     /// Properties of every topic, by [`TopicId`](acklab_vocab::ids::TopicId).
     pub topics: Arc<[TopicConfig]>,
+    /// What it needs to know as a coordinator.
+    pub coordination: Arc<Coordination>,
     /// `controller.quorum.voters`
     pub voters: Vec<(ControllerId, Endpoint)>,
     /// Which life of the process begins.
     pub incarnation: Incarnation,
+}
+
+/// The internal topics and the names that are hashed onto their partitions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Coordination {
+    /// `__consumer_offsets`, if there are groups.
+    pub offsets_topic: Option<TopicId>,
+    /// `__transaction_state`, if there are transactional ids.
+    pub transactions_topic: Option<TopicId>,
+    /// Every `group.id`, by [`GroupId`](acklab_vocab::ids::GroupId).
+    pub group_ids: Vec<String>,
+    /// Every `transactional.id`, by [`TransactionalId`](acklab_vocab::ids::TransactionalId).
+    pub transactional_ids: Vec<String>,
 }
 
 /// The broker's timers.
@@ -331,14 +346,7 @@ impl Broker {
             }
             Request::InitProducerId(_) => self.on_init_producer_id(cx, connection, correlation),
             // A controller's APIs: a broker's listener does not know them.
-            Request::AllocateProducerIds(_)
-            | Request::AlterPartition(_)
-            | Request::BrokerRegistration(_)
-            | Request::BrokerHeartbeat(_)
-            | Request::Vote(_)
-            | Request::BeginQuorumEpoch(_)
-            | Request::EndQuorumEpoch(_)
-            | Request::QuorumFetch(_) => cx.close(connection),
+            _ => cx.close(connection),
         }
     }
 

@@ -211,16 +211,8 @@ impl Controller {
             Request::AllocateProducerIds(request) => {
                 return self.on_allocate_producer_ids(cx, (connection, correlation), &request);
             }
-            Request::Produce(_)
-            | Request::Fetch(_)
-            | Request::ListOffsets(_)
-            | Request::Metadata(_)
-            | Request::OffsetsForLeaderEpoch(_)
-            | Request::InitProducerId(_) => {
-                // Kafka closes a connection on which an API arrives that the listener does not
-                // serve.
-                return cx.close(connection);
-            }
+            // Kafka closes a connection on which an API arrives that the listener does not serve.
+            _ => return cx.close(connection),
         };
         cx.respond(connection, correlation, response);
     }

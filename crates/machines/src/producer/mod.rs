@@ -17,13 +17,14 @@ mod testing;
 pub use hash::{crc32, murmur2, to_positive};
 
 use crate::client::ConnectionState;
+use crate::consumer::GroupMembership;
 use crate::machine::{Cx, Input, Machine};
-use acklab_vocab::api::Endpoint;
+use acklab_vocab::api::{Endpoint, OffsetToCommit};
 use acklab_vocab::config::ProducerConfig;
 use acklab_vocab::error::ErrorCode;
 use acklab_vocab::ids::{
     BrokerId, LeaderEpoch, PartitionIndex, ProducerEpoch, ProducerId, ProducerIndex, RecordId,
-    TopicId, TopicPartition,
+    TopicId, TopicPartition, TransactionalId,
 };
 use acklab_vocab::record::{RECORD_OVERHEAD_BYTES, Record};
 use acklab_vocab::time::SimTime;
@@ -46,6 +47,8 @@ pub struct ProducerSetup {
     pub instance: u16,
     /// How many instances share the name: the distance between its sequences.
     pub stride: u32,
+    /// Its `transactional.id`, if it has one.
+    pub transactional_id: Option<TransactionalId>,
 }
 
 /// A record as the application hands it over.
@@ -73,8 +76,71 @@ pub enum ProducerCall {
         /// What.
         records: Vec<NewRecord>,
     },
+    /// A call of the transactional API, answered by [`ProducerReport::TransactionCallReturned`]. One at a time.
+    Transaction(TransactionCall),
     /// `close()`: send what is buffered, wait for the answers, then [`ProducerReport::Closed`].
     Close,
+}
+
+/// The transactional API of `KafkaProducer` (KIP-98).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TransactionCall {
+    /// `initTransactions()`
+    Init,
+    /// `beginTransaction()`: local, returns at once.
+    Begin,
+    /// `sendOffsetsToTransaction()`
+    SendOffsets {
+        /// What to commit.
+        offsets: Arc<[OffsetToCommit]>,
+        /// `consumer.groupMetadata()`; without member and generation nothing is fenced.
+        membership: GroupMembership,
+    },
+    /// `commitTransaction()`: flushes first.
+    Commit,
+    /// `abortTransaction()`: drops what is buffered.
+    Abort,
+}
+
+impl TransactionCall {
+    /// Which call it is.
+    #[must_use]
+    pub const fn kind(&self) -> TransactionCallKind {
+        match self {
+            TransactionCall::Init => TransactionCallKind::Init,
+            TransactionCall::Begin => TransactionCallKind::Begin,
+            TransactionCall::SendOffsets { .. } => TransactionCallKind::SendOffsets,
+            TransactionCall::Commit => TransactionCallKind::Commit,
+            TransactionCall::Abort => TransactionCallKind::Abort,
+        }
+    }
+}
+
+/// Which [`TransactionCall`] has returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TransactionCallKind {
+    /// `initTransactions()`
+    Init,
+    /// `beginTransaction()`
+    Begin,
+    /// `sendOffsetsToTransaction()`
+    SendOffsets,
+    /// `commitTransaction()`
+    Commit,
+    /// `abortTransaction()`
+    Abort,
+}
+
+/// How a call of the transactional API fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TransactionFailure {
+    /// The transaction has to be aborted; then the producer can go on (`CommitFailedException`, a failed send, …).
+    Abortable(ErrorCode),
+    /// The producer can only be closed: a newer one has its transactional id, or an error it cannot go on from
+    /// (`ProducerFencedException`, `InvalidProducerEpochException` …).
+    Fatal(ErrorCode),
+    /// `max.block.ms` is over (`TimeoutException`): the outcome is open, the call may be repeated.
+    Timeout,
 }
 
 /// What a producer tells its application.
@@ -90,6 +156,13 @@ pub enum ProducerReport {
         outcome: SendOutcome,
         /// The records.
         records: Arc<[Record]>,
+    },
+    /// A call of the transactional API has returned.
+    TransactionCallReturned {
+        /// Which.
+        call: TransactionCallKind,
+        /// How it failed, if it did.
+        failure: Option<TransactionFailure>,
     },
     /// `close()` has returned; nothing more comes.
     Closed,

@@ -66,6 +66,7 @@ pub(super) fn java() -> JavaProducerConfig {
         partitioner: Partitioner::Default,
         adaptive_partitioning: true,
         ignore_keys: false,
+        transaction_timeout: None,
     }
 }
 
@@ -134,6 +135,7 @@ impl Bench {
             producer: ProducerIndex(0),
             instance: 0,
             stride: 1,
+            transactional_id: None,
         };
         let (mut rng, mut disk, mut outbox) =
             (NodeRng::for_test(1), Disk::default(), Outbox::default());

@@ -257,6 +257,7 @@ fn batch(base_offset: u64, count: usize, epoch: u32) -> Arc<RecordBatch> {
         size: 100 * count as u32,
         stamp: None,
         max_timestamp: SimTime::ZERO,
+        transactional: false,
         payload: Payload::Records(vec![record; count].into()),
     })
 }
@@ -264,6 +265,7 @@ fn batch(base_offset: u64, count: usize, epoch: u32) -> Arc<RecordBatch> {
 fn fetched(partition: TopicPartition, batches: &[Arc<RecordBatch>]) -> PartitionFetchResponse {
     let high_watermark = batches.last().map_or(Offset(0), |batch| batch.next_offset());
     PartitionFetchResponse {
+        aborted: SmallVec::new(),
         partition,
         error: ErrorCode::None,
         high_watermark,

@@ -375,7 +375,8 @@ fn drop_responses(variant: &Variant<'_>, names: &Names, report: &mut Report) -> 
         variant.bare(outcome, report)
     });
     let millionths = u32::try_from(share?).ok()?;
-    Some(Fault::DropResponses { from: from?, to: to?, millionths, then: then? })
+    let apis = vec![acklab_vocab::api::ApiKey::Produce];
+    Some(Fault::DropResponses { apis, from: from?, to: to?, millionths, then: then? })
 }
 
 /// How long a restarted process is down before it starts again, where `for` does not say.

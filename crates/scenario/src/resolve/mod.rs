@@ -110,6 +110,11 @@ pub(crate) fn scenario(
         disk: disk?,
         producers: producers?,
         readers: readers?,
+        group_ids: Vec::new(),
+        groups: Vec::new(),
+        transactional_ids: Vec::new(),
+        offsets_topic: None,
+        transactions_topic: None,
         faults: Vec::new(),
     };
     let faults = match fields.get("faults") {

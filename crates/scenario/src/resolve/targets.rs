@@ -77,7 +77,13 @@ fn is_allowed(target: &Target, allowed: Allowed) -> bool {
         Target::Controller(_) | Target::ActiveController | Target::Controllers => {
             allowed != Allowed::Brokers
         }
-        Target::Producer(..) | Target::Reader(_) | Target::Clients => {
+        Target::CoordinatorOf(_) | Target::TransactionCoordinatorOf(_) => true,
+        Target::Producer(..)
+        | Target::Reader(_)
+        | Target::Member(..)
+        | Target::OwnerOf(..)
+        | Target::AnyMember(_)
+        | Target::Clients => {
             matches!(allowed, Allowed::Everybody | Allowed::EverybodyOrRest)
         }
         Target::Rest => allowed == Allowed::EverybodyOrRest,

@@ -78,7 +78,7 @@ fn topic(
         );
         report.warning(place, Finding::new(message).help("acks=all can never succeed before 3.7"));
     }
-    Some(Topic { name: name.text.clone(), assignments, config })
+    Some(Topic { name: name.text.clone(), assignments, config, internal: false })
 }
 
 /// Kafka's `Topic.validate`.

@@ -139,6 +139,7 @@ fn producer(
         until,
         limit: limit?,
         config: Arc::new(config?),
+        transactions: None,
     })
 }
 

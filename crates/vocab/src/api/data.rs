@@ -4,7 +4,7 @@ use super::CurrentLeader;
 use crate::error::ErrorCode;
 use crate::ids::{
     BrokerEpoch, BrokerId, BrokerList, LeaderEpoch, NodeId, Offset, ProducerEpoch, ProducerId,
-    TopicId, TopicPartition,
+    TopicId, TopicPartition, TransactionalId,
 };
 use crate::record::{ProducerBatch, RecordBatch};
 use crate::time::{SimDuration, SimTime};
@@ -38,6 +38,8 @@ impl Acks {
 /// Produce: appends at most one batch to each partition. It carries no leader epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProduceRequest {
+    /// Whose transaction the batches belong to, if they do.
+    pub transactional_id: Option<TransactionalId>,
     /// What to wait for.
     pub acks: Acks,
     /// How long the broker may wait for followers, from the append.
@@ -153,6 +155,8 @@ pub struct PartitionFetchResponse {
     pub current_leader: Option<CurrentLeader>,
     /// The batches read.
     pub batches: SmallVec<[Arc<RecordBatch>; 2]>,
+    /// Transactions among them that were aborted, for `read_committed`: producer id and first offset, ascending by offset.
+    pub aborted: SmallVec<[(ProducerId, Offset); 1]>,
 }
 
 /// A leader epoch and the offset after its last record.
@@ -255,6 +259,8 @@ pub struct OffsetsForLeaderEpochResponse {
 /// InitProducerId (KIP-98); with an id and epoch it asks for the next epoch (KIP-360).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InitProducerIdRequest {
+    /// The transactional id and `transaction.timeout.ms`, of a transactional producer: then it goes to their coordinator.
+    pub transactional: Option<(TransactionalId, SimDuration)>,
     /// The id and epoch that the producer has, to have the epoch raised.
     pub current: Option<(ProducerId, ProducerEpoch)>,
 }

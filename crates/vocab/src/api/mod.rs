@@ -3,11 +3,15 @@
 
 mod controller;
 mod data;
+mod group;
 mod quorum;
+mod transaction;
 
 pub use controller::*;
 pub use data::*;
+pub use group::*;
 pub use quorum::*;
+pub use transaction::*;
 
 use crate::error::ErrorCode;
 use crate::ids::{BrokerId, ControllerId, CorrelationId, LeaderEpoch, NodeId};
@@ -69,6 +73,19 @@ apis! {
     Metadata(MetadataRequest, MetadataResponse);
     OffsetsForLeaderEpoch(OffsetsForLeaderEpochRequest, OffsetsForLeaderEpochResponse);
     InitProducerId(InitProducerIdRequest, InitProducerIdResponse);
+    FindCoordinator(FindCoordinatorRequest, FindCoordinatorResponse);
+    JoinGroup(JoinGroupRequest, JoinGroupResponse);
+    SyncGroup(SyncGroupRequest, SyncGroupResponse);
+    Heartbeat(HeartbeatRequest, HeartbeatResponse);
+    LeaveGroup(LeaveGroupRequest, LeaveGroupResponse);
+    OffsetCommit(OffsetCommitRequest, OffsetCommitResponse);
+    OffsetFetch(OffsetFetchRequest, OffsetFetchResponse);
+    ConsumerGroupHeartbeat(ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse);
+    AddPartitionsToTxn(AddPartitionsToTxnRequest, AddPartitionsToTxnResponse);
+    AddOffsetsToTxn(AddOffsetsToTxnRequest, AddOffsetsToTxnResponse);
+    TxnOffsetCommit(TxnOffsetCommitRequest, OffsetCommitResponse);
+    EndTxn(EndTxnRequest, EndTxnResponse);
+    WriteTxnMarkers(WriteTxnMarkersRequest, WriteTxnMarkersResponse);
     AllocateProducerIds(AllocateProducerIdsRequest, AllocateProducerIdsResponse);
     AlterPartition(AlterPartitionRequest, AlterPartitionResponse);
     BrokerRegistration(BrokerRegistrationRequest, BrokerRegistrationResponse);
@@ -114,7 +131,33 @@ fn request_bytes(request: &Request) -> u32 {
         Request::ListOffsets(list) => PARTITION_BYTES * list.partitions.len() as u32,
         Request::OffsetsForLeaderEpoch(epochs) => PARTITION_BYTES * epochs.partitions.len() as u32,
         Request::AlterPartition(alter) => PARTITION_BYTES * alter.partitions.len() as u32,
+        Request::JoinGroup(join) => {
+            let each = |(_, said): &(_, std::sync::Arc<crate::group::Subscription>)| {
+                PARTITION_BYTES + 8 * (said.topics.len() + said.owned.len()) as u32
+            };
+            PARTITION_BYTES + join.protocols.iter().map(each).sum::<u32>()
+        }
+        Request::SyncGroup(sync) => sync
+            .assignments
+            .iter()
+            .map(|(_, assigned)| PARTITION_BYTES + 8 * assigned.len() as u32)
+            .sum(),
+        Request::OffsetCommit(commit) => PARTITION_BYTES * commit.offsets.len() as u32,
+        Request::TxnOffsetCommit(commit) => PARTITION_BYTES * commit.offsets.len() as u32,
+        Request::OffsetFetch(fetch) => PARTITION_BYTES * fetch.partitions.len() as u32,
+        Request::AddPartitionsToTxn(add) => PARTITION_BYTES * add.partitions.len() as u32,
+        Request::WriteTxnMarkers(write) => write
+            .markers
+            .iter()
+            .map(|marker| PARTITION_BYTES * (1 + marker.partitions.len() as u32))
+            .sum(),
         Request::Metadata(_)
+        | Request::FindCoordinator(_)
+        | Request::Heartbeat(_)
+        | Request::LeaveGroup(_)
+        | Request::ConsumerGroupHeartbeat(_)
+        | Request::AddOffsetsToTxn(_)
+        | Request::EndTxn(_)
         | Request::InitProducerId(_)
         | Request::AllocateProducerIds(_)
         | Request::BrokerRegistration(_)
@@ -143,7 +186,21 @@ fn response_bytes(response: &Response) -> u32 {
         Response::OffsetsForLeaderEpoch(epochs) => PARTITION_BYTES * epochs.partitions.len() as u32,
         Response::AlterPartition(alter) => PARTITION_BYTES * alter.partitions.len() as u32,
         Response::QuorumFetch(fetch) => PARTITION_BYTES * (1 + fetch.entries.len() as u32),
-        Response::InitProducerId(_)
+        Response::JoinGroup(join) => PARTITION_BYTES * (1 + join.members.len() as u32),
+        Response::SyncGroup(sync) => PARTITION_BYTES + 8 * sync.assignment.len() as u32,
+        Response::OffsetCommit(commit) | Response::TxnOffsetCommit(commit) => {
+            PARTITION_BYTES * commit.partitions.len() as u32
+        }
+        Response::OffsetFetch(fetch) => PARTITION_BYTES * fetch.partitions.len() as u32,
+        Response::AddPartitionsToTxn(add) => PARTITION_BYTES * add.partitions.len() as u32,
+        Response::WriteTxnMarkers(written) => PARTITION_BYTES * written.partitions.len() as u32,
+        Response::FindCoordinator(_)
+        | Response::Heartbeat(_)
+        | Response::LeaveGroup(_)
+        | Response::ConsumerGroupHeartbeat(_)
+        | Response::AddOffsetsToTxn(_)
+        | Response::EndTxn(_)
+        | Response::InitProducerId(_)
         | Response::AllocateProducerIds(_)
         | Response::BrokerRegistration(_)
         | Response::BrokerHeartbeat(_)

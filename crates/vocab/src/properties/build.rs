@@ -1,6 +1,7 @@
 //! The configuration of brokers and controllers, with the combinations that
 //! `KafkaConfig.validateValues` refuses.
 
+use super::groups::{group_coordinator, transaction_coordinator};
 use super::resolve::Resolved;
 use super::{PropertyError, Scope};
 use crate::config::{BrokerConfig, ControllerConfig};
@@ -48,6 +49,8 @@ pub fn broker_config(
             .millis_or("initial.broker.registration.timeout.ms", 60_000),
         message_max_bytes: resolved.u32("message.max.bytes"),
         producer_id_expiration: expiration,
+        groups: group_coordinator(&resolved)?,
+        transactions: transaction_coordinator(&resolved),
     })
 }
 

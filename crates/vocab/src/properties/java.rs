@@ -50,6 +50,8 @@ pub fn java_producer_config(
         partitioner: partitioner(&resolved)?,
         adaptive_partitioning: resolved.boolean("partitioner.adaptive.partitioning.enable"),
         ignore_keys: resolved.boolean("partitioner.ignore.keys"),
+        transaction_timeout: transactional
+            .then(|| resolved.millis_or("transaction.timeout.ms", 60_000)),
     })
 }
 

@@ -15,6 +15,7 @@ mod broker;
 mod build;
 mod consumer;
 mod error;
+mod groups;
 mod java;
 mod librdkafka;
 mod producer;
@@ -26,6 +27,7 @@ mod tests;
 
 pub use build::{broker_config, cluster_notes, controller_config, io_threads, topic_defaults};
 pub use error::PropertyError;
+pub use groups::{InternalTopic, java_member_config, offsets_topic, transactions_topic};
 pub use java::{consumer_config, java_producer_config, java_producer_notes};
 pub use librdkafka::librdkafka_producer_config;
 pub use topic::{TopicProperties, inherited_from, topic_config};

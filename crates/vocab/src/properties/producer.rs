@@ -101,7 +101,7 @@ pub(super) static TABLE: &[PropertyDefinition] = &[
     row("receive.buffer.bytes", int_bytes(-1), &[(ANY, "32768")],
         "TCP's receive buffer.").unmodelled(),
     row("transaction.timeout.ms", int_ms(1), &[(v(0, 11, 0), "60000")],
-        "A transaction open for so long is aborted.").unmodelled(),
+        "A transaction open for so long is aborted."),
     row("transactional.id", Text, &[(v(0, 11, 0), "")],
-        "Makes the producer transactional.").unmodelled(),
+        "Makes the producer transactional."),
 ];

@@ -184,6 +184,7 @@ impl Log {
             size: batch.size,
             stamp: batch.stamp,
             max_timestamp: batch.max_timestamp,
+            transactional: batch.transactional,
             payload: Payload::Records(Arc::clone(&batch.records)),
         });
         self.append(disk, now, Arc::clone(&appended));
@@ -382,6 +383,13 @@ fn records_from(batch: &RecordBatch, from: Offset) -> RecordBatch {
             let (before, rest) = records.split_at(skipped as usize);
             (Payload::Records(rest.into()), before.iter().map(|record| record.size).sum())
         }
+        Payload::Offsets(offsets) => (Payload::Offsets(offsets[skipped as usize..].into()), 0),
+        Payload::ConsumerGroup(records) => {
+            (Payload::ConsumerGroup(records[skipped as usize..].into()), 0)
+        }
+        Payload::Group(_) | Payload::Transaction(_) | Payload::Marker(_) => {
+            unreachable!("a batch of one record has no middle")
+        }
     };
     let later = |stamp: ProducerStamp| ProducerStamp {
         base_sequence: stamp.base_sequence.plus(skipped),
@@ -392,6 +400,7 @@ fn records_from(batch: &RecordBatch, from: Offset) -> RecordBatch {
         leader_epoch: batch.leader_epoch,
         size: batch.size.saturating_sub(skipped_bytes),
         stamp: batch.stamp.map(later),
+        transactional: batch.transactional,
         max_timestamp: batch.max_timestamp,
         payload,
     }

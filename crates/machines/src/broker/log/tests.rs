@@ -106,6 +106,7 @@ impl Replica {
 fn plain(count: usize) -> ProducerBatch {
     let record = Record { id: RecordId::default(), attempt: 0, size: RECORD_BYTES };
     ProducerBatch {
+        transactional: false,
         records: vec![record; count].into(),
         stamp: None,
         size: RECORD_BYTES * count as u32,

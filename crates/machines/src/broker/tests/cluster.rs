@@ -165,6 +165,7 @@ impl Cluster {
         node.life += 1;
         node.timers.clear();
         let setup = BrokerSetup {
+            coordination: Arc::default(),
             id: BrokerId(id.0),
             config: Arc::new(config()),
             topics: Arc::from([TopicConfig { min_insync_replicas: 2, ..topic() }]),
@@ -273,6 +274,7 @@ impl Cluster {
         self.peers.insert(own, its);
         self.peers.insert(its, own);
         let request = Request::Produce(ProduceRequest {
+            transactional_id: None,
             acks: Acks::All,
             timeout: ms(30_000),
             partitions: smallvec![PartitionProduce {

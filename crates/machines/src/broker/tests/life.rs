@@ -172,7 +172,8 @@ fn producer_ids_come_in_blocks_from_the_controller() {
         };
         respond(PRODUCER, correlation, Response::InitProducerId(response))
     };
-    let request = || Request::InitProducerId(InitProducerIdRequest { current: None });
+    let request =
+        || Request::InitProducerId(InitProducerIdRequest { transactional: None, current: None });
     let effects = rig.request(PRODUCER, 1, request());
     assert_eq!(effects[0], answer(1, ErrorCode::CoordinatorLoadInProgress, 0));
     let Effect::Send(connection, Frame::Request(correlation, _)) = effects[1] else {

@@ -9,6 +9,7 @@ use acklab_vocab::config::{BrokerConfig, TopicConfig};
 use acklab_vocab::error::ErrorCode;
 use acklab_vocab::ids::*;
 use acklab_vocab::metadata_log::{MetadataEntry, MetadataRecord, PartitionState};
+use acklab_vocab::properties::broker_config;
 use acklab_vocab::record::{Payload, ProducerBatch, Record, RecordBatch};
 use acklab_vocab::rules::{ProtocolRule, ProtocolRules};
 use acklab_vocab::time::{SimDuration, SimTime};
@@ -39,6 +40,8 @@ pub fn brokers(ids: &[u16]) -> BrokerList {
 }
 
 pub fn config() -> BrokerConfig {
+    let version = KafkaVersion::new(3, 9, 0);
+    let defaults = broker_config(version, ProtocolRules::of(version), &[]).expect("the defaults");
     BrokerConfig {
         rules: ProtocolRules::of(KafkaVersion::new(3, 9, 0)),
         replica_lag_time_max: ms(30_000),
@@ -57,6 +60,8 @@ pub fn config() -> BrokerConfig {
         initial_registration_timeout: ms(60_000),
         message_max_bytes: 1_048_588,
         producer_id_expiration: SimDuration::from_secs(86_400),
+        groups: defaults.groups,
+        transactions: defaults.transactions,
     }
 }
 
@@ -94,6 +99,7 @@ impl Rig {
         let mut rng = NodeRng::for_test(1);
         let mut outbox = Outbox::default();
         let setup = BrokerSetup {
+            coordination: Arc::default(),
             id: BrokerId(1),
             config: Arc::new(config),
             topics: Arc::from([topic]),
@@ -250,7 +256,8 @@ impl Rig {
     pub fn produce(&mut self, correlation: u32, acks: Acks, batch: ProducerBatch) -> Effects {
         let timeout = ms(30_000);
         let partitions = smallvec![PartitionProduce { partition: ORDERS, batch }];
-        let request = Request::Produce(ProduceRequest { acks, timeout, partitions });
+        let request =
+            Request::Produce(ProduceRequest { transactional_id: None, acks, timeout, partitions });
         self.request(PRODUCER, correlation, request)
     }
 
@@ -393,6 +400,7 @@ pub fn records(first: u32, count: u32) -> Arc<[Record]> {
 
 pub fn batch(first: u32, count: u32) -> ProducerBatch {
     ProducerBatch {
+        transactional: false,
         records: records(first, count),
         stamp: None,
         size: 61 + 100 * count,
@@ -408,6 +416,7 @@ pub fn stored(first: u32, count: u32, base: u64, epoch: u32) -> Arc<RecordBatch>
         size: 61 + 100 * count,
         stamp: None,
         max_timestamp: at_ms(0),
+        transactional: false,
         payload: Payload::Records(records(first, count)),
     })
 }
@@ -451,6 +460,7 @@ fn current_leader((leader, epoch): (u16, u32)) -> CurrentLeader {
 /// What a fetch was answered: the high watermark and the batches of the one partition.
 pub fn answer(high_watermark: u64, batches: &[Arc<RecordBatch>]) -> PartitionFetchResponse {
     PartitionFetchResponse {
+        aborted: smallvec::SmallVec::new(),
         partition: ORDERS,
         error: ErrorCode::None,
         high_watermark: Offset(high_watermark),

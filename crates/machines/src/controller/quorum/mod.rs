@@ -241,18 +241,7 @@ impl Quorum {
                 self.on_end_response(cx, from, end.controller);
             }
             Response::QuorumFetch(fetch) => self.on_fetch_response(cx, from, fetch),
-            Response::Produce(_)
-            | Response::Fetch(_)
-            | Response::ListOffsets(_)
-            | Response::Metadata(_)
-            | Response::OffsetsForLeaderEpoch(_)
-            | Response::InitProducerId(_)
-            | Response::AllocateProducerIds(_)
-            | Response::AlterPartition(_)
-            | Response::BrokerRegistration(_)
-            | Response::BrokerHeartbeat(_) => {
-                unreachable!("a voter asks other voters about the quorum only")
-            }
+            _ => unreachable!("a voter asks other voters about the quorum only"),
         }
     }
 

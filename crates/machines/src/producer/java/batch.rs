@@ -119,6 +119,7 @@ impl Batch {
     /// As it goes into a request.
     pub fn producer_batch(&mut self) -> ProducerBatch {
         ProducerBatch {
+            transactional: false,
             records: self.records(),
             stamp: self.stamp,
             size: self.size,

@@ -121,6 +121,8 @@ impl JavaProducer {
         self.accumulator.now = cx.now();
         match input {
             Input::Call(ProducerCall::Send { topic, records }) => self.on_send(cx, topic, records),
+            // To come.
+            Input::Call(ProducerCall::Transaction(_)) => {}
             Input::Call(ProducerCall::Close) => self.closing = true,
             Input::Response { connection, correlation, response } => {
                 self.client.on_response(cx, connection, correlation, response);

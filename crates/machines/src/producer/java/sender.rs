@@ -110,7 +110,10 @@ impl JavaProducer {
         };
         if self.client.ready(cx, broker) {
             manager.id_request = IdRequest::InFlight;
-            let request = Request::InitProducerId(InitProducerIdRequest { current: None });
+            let request = Request::InitProducerId(InitProducerIdRequest {
+                transactional: None,
+                current: None,
+            });
             self.client.send(cx, broker, request, Purpose::InitProducerId);
         }
     }
@@ -196,7 +199,8 @@ impl JavaProducer {
         }
         let acks = self.config.acks;
         let timeout = self.config.client.request_timeout;
-        let request = Request::Produce(ProduceRequest { acks, timeout, partitions });
+        let request =
+            Request::Produce(ProduceRequest { transactional_id: None, acks, timeout, partitions });
         match acks {
             Acks::None => {
                 self.client.send_without_response(cx, broker, request);

@@ -37,7 +37,10 @@ impl LibrdkafkaProducer {
         }
         let broker = self.client.least_loaded(cx).filter(|&broker| self.client.ready(cx, broker));
         if let Some(broker) = broker {
-            let request = Request::InitProducerId(InitProducerIdRequest { current: None });
+            let request = Request::InitProducerId(InitProducerIdRequest {
+                transactional: None,
+                current: None,
+            });
             self.client.send(cx, broker, request, Purpose::InitProducerId);
             self.idempotence = IdempotenceState::AwaitsAnswer;
         } else {

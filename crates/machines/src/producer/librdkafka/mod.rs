@@ -121,6 +121,8 @@ impl LibrdkafkaProducer {
             Input::Call(ProducerCall::Send { topic, records }) => {
                 self.on_produce_calls(cx, topic, records);
             }
+            // To come.
+            Input::Call(ProducerCall::Transaction(_)) => {}
             Input::Call(ProducerCall::Close) => self.on_close(cx.now()),
             Input::Response { connection, correlation, response } => {
                 self.client.on_response(cx, connection, correlation, response);

@@ -100,6 +100,7 @@ impl LibrdkafkaProducer {
             records: traced,
         });
         let batch = ProducerBatch {
+            transactional: false,
             records: Arc::clone(&records),
             stamp,
             size: BATCH_OVERHEAD_BYTES + bytes,
@@ -107,6 +108,7 @@ impl LibrdkafkaProducer {
         };
         let acks = self.config.acks;
         let request = Request::Produce(ProduceRequest {
+            transactional_id: None,
             acks,
             timeout: self.config.broker_timeout,
             partitions: smallvec![PartitionProduce { partition, batch }],

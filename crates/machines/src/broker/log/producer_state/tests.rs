@@ -20,6 +20,7 @@ fn batch(base_offset: u64, count: usize, stamp: ProducerStamp) -> RecordBatch {
         size: 100 * count as u32,
         stamp: Some(stamp),
         max_timestamp: SimTime::ZERO,
+        transactional: false,
         payload: Payload::Records(vec![record; count].into()),
     }
 }
