@@ -43,10 +43,14 @@ macro_rules! error_codes {
 error_codes! {
     /// Client-local: gave up waiting (`TimeoutException`): delivery.timeout.ms, max.block.ms. The outcome is open.
     Timeout = -100, "TIMEOUT", true, false;
+    /// Client-local: the producer's transaction was aborted before the record was sent (`TransactionAbortedException`).
+    TransactionAborted = -101, "TRANSACTION_ABORTED", false, false;
     /// Client-local: librdkafka's queue is full (`RD_KAFKA_RESP_ERR__QUEUE_FULL`): nothing was sent.
     QueueFull = -184, "QUEUE_FULL", true, false;
     /// Client-local: the connection was lost before the answer (`NetworkException`). The outcome is open.
     NetworkException = 13, "NETWORK_EXCEPTION", true, true;
+    /// The server failed in a way that has no code of its own.
+    UnknownServerError = -1, "UNKNOWN_SERVER_ERROR", false, false;
     /// Success.
     #[default]
     None = 0, "NONE", false, false;
@@ -96,6 +100,8 @@ error_codes! {
     RebalanceInProgress = 27, "REBALANCE_IN_PROGRESS", false, false;
     /// The offsets do not fit into a batch.
     InvalidCommitOffsetSize = 28, "INVALID_COMMIT_OFFSET_SIZE", false, false;
+    /// The broker does not serve the API, or not in this version.
+    UnsupportedVersion = 35, "UNSUPPORTED_VERSION", false, false;
     /// The request contradicts itself.
     InvalidRequest = 42, "INVALID_REQUEST", false, false;
     /// Sent to a controller that is not active.
@@ -116,6 +122,8 @@ error_codes! {
     ConcurrentTransactions = 51, "CONCURRENT_TRANSACTIONS", true, false;
     /// A marker of a deposed transaction coordinator.
     TransactionCoordinatorFenced = 52, "TRANSACTION_COORDINATOR_FENCED", false, false;
+    /// Another part of the request failed, so this part was not tried.
+    OperationNotAttempted = 55, "OPERATION_NOT_ATTEMPTED", false, false;
     /// The log directory is offline.
     KafkaStorageError = 56, "KAFKA_STORAGE_ERROR", true, true;
     /// The broker has forgotten the producer id (before 2.5).

@@ -47,7 +47,7 @@ impl Assignor {
 pub enum RemoteAssignor {
     /// `uniform`: balanced over all topics, sticky.
     Uniform,
-    /// `range`: contiguous blocks, topic by topic, sticky.
+    /// `range`: contiguous blocks, topic by topic.
     Range,
 }
 
@@ -154,6 +154,20 @@ pub enum ConsumerGroupRecord {
     Current(GroupId, MemberId, Option<CurrentAssignment>),
 }
 
+impl ConsumerGroupRecord {
+    /// The group that it is about.
+    #[must_use]
+    pub const fn group(&self) -> GroupId {
+        match self {
+            ConsumerGroupRecord::Epoch(group, _)
+            | ConsumerGroupRecord::Member(group, _, _)
+            | ConsumerGroupRecord::TargetEpoch(group, _)
+            | ConsumerGroupRecord::Target(group, _, _)
+            | ConsumerGroupRecord::Current(group, _, _) => *group,
+        }
+    }
+}
+
 /// A member of a KIP-848 group.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ConsumerGroupMember {
@@ -182,6 +196,9 @@ pub struct CurrentAssignment {
     pub assigned: Arc<[TopicPartition]>,
     /// What it was told to give up and has not yet.
     pub pending_revocation: Arc<[TopicPartition]>,
+    /// A static member that has gone away, to come back (Kafka: its epoch is −2). Its partitions wait for it until its
+    /// session is over.
+    pub away: bool,
 }
 
 /// State of a member of a KIP-848 group (`MemberState`).

@@ -107,26 +107,66 @@ protocol_rules! {
     BumpProducerEpochLocally: version(2, 5, 0), None;
     /// A consumer sends heartbeats from a thread of its own (KIP-62). Off: only inside poll().
     BackgroundHeartbeat: version(0, 10, 1), None;
+    /// poll() returns when its timeout is over, even while the member is joining (KIP-266). Off: it waits for the group.
+    JoinAcrossPolls: version(2, 0, 0), None;
+    /// A member that is joining goes on to read what it keeps (KAFKA-8421). Off: poll() first waits for the group.
+    ReturnRecordsWhileJoining: version(2, 5, 0), None;
+    /// A commit in the middle of a rebalance fails with `RebalanceInProgressException`, after which the member may try again
+    /// (KAFKA-8421). Off: with `CommitFailedException`.
+    CommitTellsRebalance: version(2, 5, 0), None;
     /// A dynamic member joins twice: first to be given its id (KIP-394).
     MemberIdRequired: version(2, 2, 0), None;
     /// A member may be static (KIP-345).
     StaticMembership: version(2, 3, 0), None;
-    /// Members tell the leader in which generation they got what they own (KIP-792). Off: the sticky assignors take the word
-    /// of a member that fell out of the group (KAFKA-12984).
-    OwnedPartitionsCarryGeneration: version(3, 2, 0), None;
+    /// A static leader that comes back to a stable group is told that it leads, and to keep the assignment (KIP-814). Off: it
+    /// is told that its old id leads.
+    StaticLeaderSkipsAssignment: version(3, 2, 0), None;
+    /// Members tell the leader in which generation they got what they own: in the assignor's own data (KAFKA-12984), from
+    /// 3.4 on in the protocol (KIP-792). Off: `cooperative-sticky` takes the word of a member that fell out of the group,
+    /// and a partition can have two owners.
+    OwnedPartitionsCarryGeneration: version(2, 8, 1), None;
+    /// Of several members that claim a partition, the one of the newest generation keeps it (KAFKA-14639). Off: members of
+    /// an older generation than another's own nothing at all, so a partition may be revoked and assigned in one rebalance.
+    ContestedPartitionToNewestClaim: version(3, 4, 1), None;
     /// The coordinator is the event-loop coordinator of KIP-848: it appends at once and answers when the high watermark
     /// passes. Off: it appends with acks=all, and refuses with a small ISR.
     EventLoopGroupCoordinator: version(4, 0, 0), None;
+    /// A member of a KIP-848 group makes its own member id (KIP-1082). Off: the coordinator does, and if its first answer is
+    /// lost, the member joins as another one and its partitions wait for the end of a session.
+    ClientMadeMemberId: version(4, 0, 0), None;
     /// A commit to an unknown group is answered GROUP_ID_NOT_FOUND. Off: ILLEGAL_GENERATION.
     UnknownGroupIsNotFound: version(4, 0, 0), None;
+    /// Offsets expire only when their group has been empty, or (without members) when they are old (KIP-211). Off: each offset
+    /// when it is old, even of a living group.
+    OffsetsExpireWithGroup: version(2, 1, 0), None;
     /// Offsets committed in a transaction carry the member's generation and are fenced by it (KIP-447).
     FenceTransactionalOffsets: version(2, 5, 0), None;
+    /// A producer fenced by a newer one is answered PRODUCER_FENCED (KIP-588). Off: INVALID_PRODUCER_EPOCH, as every older
+    /// epoch.
+    ProducerFencedError: version(2, 7, 0), None;
+    /// A client understands TRANSACTION_ABORTABLE, and aborts (KIP-890). Off: INVALID_TXN_STATE, which is fatal to it.
+    TransactionAbortableError: version(3, 8, 0), None;
+    /// A producer of `transaction.version` 2 that a partition does not know begins at sequence 0. Off: at any, so that a
+    /// later batch may overtake the first (KAFKA-15591 is the same for idempotent producers).
+    UnknownProducerStartsAtZero: version(4, 1, 0), None;
     /// The first write of a transaction to a partition is verified with its coordinator (KIP-890, part 1). Off: a write
     /// that comes late opens a transaction that nobody ends.
     VerifyTransactionalWrites: version(3, 6, 0), None;
     /// Every end of a transaction raises the producer's epoch, and partitions are added by the write itself (KIP-890,
     /// part 2). Off: a late EndTxn may end the next transaction.
     TransactionsVersion2: version(4, 0, 0), None;
+    /// The marker of a transaction under `transaction.version` 2 needs a higher epoch than its records (KAFKA-19999). Off: a
+    /// marker that is delayed or sent again may end the next transaction.
+    StrictMarkerEpochs: version(4, 2, 0), None;
+    /// A record that fails inside send() also fails the transaction (KAFKA-9279). Off: the transaction can be committed
+    /// without it.
+    FailedSendAbortsTransaction: version(3, 2, 0), None;
+    /// commitTransaction() and abortTransaction() wait at most `max.block.ms` (KAFKA-6635). Off: until it is done.
+    BoundedEndOfTransaction: version(2, 3, 0), None;
+    /// sendOffsetsToTransaction() waits at most `max.block.ms`. Off: until it is done.
+    BoundedSendOffsets: version(2, 7, 0), None;
+    /// A producer does not go on after INVALID_PRODUCER_ID_MAPPING. Off: it aborts, and takes a new epoch (KIP-360).
+    ProducerIdMappingErrorIsFatal: version(4, 0, 0), None;
 }
 
 /// Which rules hold: a set.

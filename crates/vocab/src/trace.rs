@@ -4,7 +4,7 @@
 //! and knows nothing else. A fact about records is stated per batch and shares the batch.
 
 use crate::api::{Acks, ApiKey, LeaveReason, OffsetToCommit};
-use crate::config::SequenceRepair;
+use crate::config::{ConsumerLibrary, SequenceRepair};
 use crate::error::ErrorCode;
 use crate::group::Assignor;
 use crate::ids::{
@@ -227,6 +227,8 @@ pub struct GroupHeader {
     pub read_committed: bool,
     /// How it commits.
     pub commit: CommitStyle,
+    /// Its client library: librdkafka commits what it has handed out, Java what `poll()` has returned before.
+    pub library: ConsumerLibrary,
     /// The producer by which it writes what it has processed, if it does.
     pub output: Option<ProducerIndex>,
 }
@@ -381,6 +383,8 @@ pub enum RemovalReason {
     Replaced,
     /// It had been given an id and did not come back with it.
     PendingExpired,
+    /// It joined again after others had filled the group (`group.max.size`).
+    GroupFull,
 }
 
 /// Where a consumer's position came from.
@@ -752,13 +756,16 @@ pub enum TraceEvent {
     },
 
     // ---- the reader ------------------------------------------------------------------------------------------------
-    /// A reader returned a batch to its application, from the position `from` on.
+    /// A reader or a consumer returned records of a batch to its application: those in `from..to`. A consumer may return a
+    /// batch in pieces (`max.poll.records`).
     RecordsRead {
         /// Which partition.
         partition: TopicPartition,
-        /// First offset returned.
+        /// First offset returned: where the position was.
         from: Offset,
-        /// The batch, of which records before `from` were skipped.
+        /// Offset after the last one returned: where the position is.
+        to: Offset,
+        /// The batch.
         batch: Arc<RecordBatch>,
     },
     /// A reader's position was set: by the reset policy, or back to where the leader's log parts from what it had read.
@@ -877,8 +884,10 @@ pub enum TraceEvent {
         /// Within a transaction: the offsets count once it is committed.
         transactional: bool,
     },
-    /// Offsets have become the group's committed ones: they are replicated, a transaction was committed, or the coordinator
-    /// has read them from its log. `from` is who had committed them, unless they were read.
+    /// Offsets have become the group's committed ones, visible to OffsetFetch: they are replicated, or a transaction was
+    /// committed. `from` is who had committed them. `None`: the coordinator has read them from its log, and they are *all*
+    /// that the group has now; stated once per group after [`TraceEvent::CoordinatorLoaded`], even if there are none, and
+    /// again when a commit or transaction that an earlier coordinator had left open becomes visible.
     OffsetsCommitted {
         /// Which group.
         group: GroupId,
@@ -887,7 +896,8 @@ pub enum TraceEvent {
         /// The offsets.
         offsets: Arc<[OffsetToCommit]>,
     },
-    /// Offsets have expired (`offsets.retention.minutes`), or a new coordinator's log does not have them.
+    /// Offsets have expired (`offsets.retention.minutes`). What a new coordinator's log does not have is told by
+    /// [`TraceEvent::OffsetsCommitted`] without `from`.
     OffsetsRemoved {
         /// Which group.
         group: GroupId,

@@ -1,8 +1,6 @@
 //! Transactions: what a coordinator writes into `__transaction_state`, and the markers that end them.
 
-use crate::ids::{
-    CoordinatorEpoch, GroupId, ProducerEpoch, ProducerId, TopicPartition, TransactionalId,
-};
+use crate::ids::{CoordinatorEpoch, ProducerEpoch, ProducerId, TopicPartition, TransactionalId};
 use crate::time::{SimDuration, SimTime};
 use serde::{Deserialize, Serialize};
 
@@ -59,6 +57,10 @@ pub struct TransactionRecord {
 pub struct TransactionMetadata {
     /// The producer id.
     pub producer_id: ProducerId,
+    /// The producer id before, if it was replaced because its epochs were used up (KIP-360).
+    pub previous_producer_id: Option<ProducerId>,
+    /// The producer id of the next transaction, while one ends that has used up the epochs (KIP-890).
+    pub next_producer_id: Option<ProducerId>,
     /// Its epoch.
     pub producer_epoch: ProducerEpoch,
     /// The epoch before, with which the current one was asked for.
@@ -69,8 +71,6 @@ pub struct TransactionMetadata {
     pub state: TransactionState,
     /// The partitions of the transaction, ascending; those of `__consumer_offsets` too.
     pub partitions: Vec<TopicPartition>,
-    /// Groups whose offsets the transaction commits, ascending.
-    pub groups: Vec<GroupId>,
     /// When the transaction began.
     pub started_at: Option<SimTime>,
     /// When it changed last.

@@ -40,12 +40,28 @@ impl Acks {
 pub struct ProduceRequest {
     /// Whose transaction the batches belong to, if they do.
     pub transactional_id: Option<TransactionalId>,
+    /// What the producer knows of KIP-890; without meaning for others.
+    pub transaction_support: TransactionSupport,
     /// What to wait for.
     pub acks: Acks,
     /// How long the broker may wait for followers, from the append.
     pub timeout: SimDuration,
     /// The batches, one per partition.
     pub partitions: SmallVec<[PartitionProduce; 1]>,
+}
+
+/// What the sender of a transactional write knows of KIP-890: the version of its request
+/// (`TransactionSupportedOperation`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum TransactionSupport {
+    /// Nothing (Produce before v11, TxnOffsetCommit before v4): a write outside of its transaction is INVALID_TXN_STATE.
+    #[default]
+    DefaultError,
+    /// It understands TRANSACTION_ABORTABLE (Produce v11, TxnOffsetCommit v4; clients since 3.8).
+    GenericError,
+    /// It follows `transaction.version` 2: the write adds its partition to the transaction (Produce v12, TxnOffsetCommit
+    /// v5; clients since 4.0).
+    AddPartition,
 }
 
 /// One partition of a [`ProduceRequest`].
@@ -110,8 +126,24 @@ pub struct FetchRequest {
     pub max_bytes: u32,
     /// Up to where to read.
     pub isolation: Isolation,
-    /// The partitions, in the order in which to fill the response.
+    /// Whether the partitions are all, or what has changed.
+    pub session: FetchSessionUpdate,
+    /// The partitions, in the order in which to fill the response. Of an incremental fetch, only those that are new or have
+    /// changed; they come behind those that the session has.
     pub partitions: Vec<PartitionFetch>,
+}
+
+/// How a [`FetchRequest`] goes with the session of its connection (KIP-227).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum FetchSessionUpdate {
+    /// The request names every partition.
+    #[default]
+    Full,
+    /// The session keeps what the request does not name, but for what it is to forget.
+    Incremental {
+        /// Forgotten before the partitions named are added.
+        forgotten: Vec<TopicPartition>,
+    },
 }
 
 /// One partition of a [`FetchRequest`].

@@ -27,6 +27,9 @@ macro_rules! apis {
         )* }
 
         impl ApiKey {
+            /// Every API, in the order of declaration.
+            pub const ALL: &'static [ApiKey] = &[$(ApiKey::$name,)*];
+
             /// Kafka's name of the API.
             #[must_use]
             pub const fn name(self) -> &'static str {
@@ -127,7 +130,13 @@ fn request_bytes(request: &Request) -> u32 {
         Request::Produce(produce) => {
             produce.partitions.iter().map(|entry| PARTITION_BYTES + entry.batch.size).sum()
         }
-        Request::Fetch(fetch) => 60 + PARTITION_BYTES * fetch.partitions.len() as u32,
+        Request::Fetch(fetch) => {
+            let forgotten = match &fetch.session {
+                FetchSessionUpdate::Full => 0,
+                FetchSessionUpdate::Incremental { forgotten } => forgotten.len(),
+            };
+            60 + PARTITION_BYTES * fetch.partitions.len() as u32 + 8 * forgotten as u32
+        }
         Request::ListOffsets(list) => PARTITION_BYTES * list.partitions.len() as u32,
         Request::OffsetsForLeaderEpoch(epochs) => PARTITION_BYTES * epochs.partitions.len() as u32,
         Request::AlterPartition(alter) => PARTITION_BYTES * alter.partitions.len() as u32,

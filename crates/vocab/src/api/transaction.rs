@@ -1,6 +1,6 @@
 //! APIs of transactions (KIP-98, KIP-447, KIP-890).
 
-use super::OffsetToCommit;
+use super::{OffsetToCommit, TransactionSupport};
 use crate::error::ErrorCode;
 use crate::ids::{
     CoordinatorEpoch, Generation, GroupId, GroupInstanceId, MemberId, ProducerEpoch, ProducerId,
@@ -72,8 +72,8 @@ pub struct TxnOffsetCommitRequest {
     pub instance: Option<GroupInstanceId>,
     /// What to commit.
     pub offsets: Arc<[OffsetToCommit]>,
-    /// The producer follows `transaction.version` 2: the offsets partition is added by this request.
-    pub version_2: bool,
+    /// What the producer knows of KIP-890. With `AddPartition` the offsets partition is added by this request.
+    pub transaction_support: TransactionSupport,
 }
 
 /// EndTxn.

@@ -60,6 +60,18 @@ pub enum PropertyError {
         /// Unit, empty for a count.
         unit: &'static str,
     },
+    /// The value came later than the property.
+    #[error("`{name}` cannot be `{value}` in {version}: that came with {since}")]
+    ValueNotYet {
+        /// The property's name.
+        name: &'static str,
+        /// The value, or the word of it, as written.
+        value: String,
+        /// The version that was asked for.
+        version: KafkaVersion,
+        /// The first that takes the value.
+        since: KafkaVersion,
+    },
     /// The same property is set twice, under two of its names.
     #[error("`{first}` and `{second}` are the same property")]
     SetTwice {
@@ -89,6 +101,7 @@ impl PropertyError {
             PropertyError::NotYet { name, .. }
             | PropertyError::NoLonger { name, .. }
             | PropertyError::WrongKind { name, .. }
+            | PropertyError::ValueNotYet { name, .. }
             | PropertyError::OutOfRange { name, .. }
             | PropertyError::Contradiction { name, .. } => name,
             PropertyError::SetTwice { second, .. } => second,
@@ -105,6 +118,7 @@ impl PropertyError {
             | PropertyError::NotYet { .. }
             | PropertyError::NoLonger { .. }
             | PropertyError::WrongKind { .. }
+            | PropertyError::ValueNotYet { .. }
             | PropertyError::OutOfRange { .. } => None,
         }
     }
@@ -114,6 +128,7 @@ impl PropertyError {
     pub const fn blames_value(&self) -> bool {
         match self {
             PropertyError::WrongKind { .. }
+            | PropertyError::ValueNotYet { .. }
             | PropertyError::OutOfRange { .. }
             | PropertyError::Contradiction { .. } => true,
             PropertyError::Unknown { .. }

@@ -2,7 +2,7 @@
 
 use super::java::consumer_config;
 use super::resolve::Resolved;
-use super::{PropertyError, Scope};
+use super::{PropertyError, Scope, v};
 use crate::api::Acks;
 use crate::config::{
     ConsumerLibrary, GroupCoordinatorConfig, GroupProtocol, MemberConfig,
@@ -62,7 +62,7 @@ pub(super) fn group_coordinator(
     let assignors = match resolved.text("group.consumer.assignors") {
         None => Vec::new(),
         Some(text) => words(text)
-            .map(|word| remote_assignor("group.consumer.assignors", word))
+            .map(|word| server_assignor("group.consumer.assignors", word))
             .collect::<Result<_, _>>()?,
     };
     let protocols = resolved.text("group.coordinator.rebalance.protocols").unwrap_or("classic");
@@ -110,41 +110,96 @@ pub fn java_member_config(
 ) -> Result<MemberConfig, PropertyError> {
     let consumer = consumer_config(version, rules, properties)?;
     let resolved = Resolved::new(version, Scope::Consumer, properties)?;
-    let session_timeout = resolved.millis("session.timeout.ms");
-    let heartbeat_interval = resolved.millis("heartbeat.interval.ms");
-    if heartbeat_interval >= session_timeout {
-        return Err(PropertyError::Contradiction {
-            name: if resolved.is_set("heartbeat.interval.ms") {
-                "heartbeat.interval.ms"
-            } else {
-                "session.timeout.ms"
-            },
-            other: "session.timeout.ms",
-            message: "`heartbeat.interval.ms` must be smaller than `session.timeout.ms`".to_owned(),
-        });
+    let protocol = match resolved.text("group.protocol") {
+        Some("consumer") => GroupProtocol::Consumer,
+        Some(_) | None => GroupProtocol::Classic,
+    };
+    // ConsumerConfig checks both since 4.0; before that the superfluous ones have no effect.
+    if version >= v(4, 0, 0) {
+        match protocol {
+            GroupProtocol::Consumer => refuse_classic_properties(&resolved)?,
+            GroupProtocol::Classic => refuse_remote_assignor(&resolved)?,
+        }
     }
-    let assignors = resolved.text("partition.assignment.strategy").unwrap_or("range");
+    if protocol == GroupProtocol::Classic {
+        check_timeouts(&resolved)?;
+    }
     let has_thread = rules.has(ProtocolRule::BackgroundHeartbeat);
     let auto_commit = resolved.boolean("enable.auto.commit");
     Ok(MemberConfig {
         library: ConsumerLibrary::Java,
         consumer,
-        protocol: match resolved.text("group.protocol") {
-            Some("consumer") => GroupProtocol::Consumer,
-            Some(_) | None => GroupProtocol::Classic,
-        },
-        session_timeout,
-        heartbeat_interval,
+        protocol,
+        session_timeout: resolved.millis("session.timeout.ms"),
+        heartbeat_interval: resolved.millis("heartbeat.interval.ms"),
         max_poll_interval: has_thread.then(|| resolved.millis_or("max.poll.interval.ms", 300_000)),
         auto_commit: auto_commit.then(|| resolved.millis("auto.commit.interval.ms")),
-        assignors: words(assignors)
-            .map(|word| assignor("partition.assignment.strategy", word))
-            .collect::<Result<_, _>>()?,
-        remote_assignor: resolved
-            .text("group.remote.assignor")
-            .map(|word| remote_assignor("group.remote.assignor", word))
-            .transpose()?,
+        assignors: assignors(&resolved, ConsumerLibrary::Java)?,
+        remote_assignor: remote_assignor(&resolved)?,
         is_static: resolved.text("group.instance.id").is_some(),
+    })
+}
+
+/// `Heartbeat`'s constructor and, before 2.0, `KafkaConsumer`'s.
+fn check_timeouts(resolved: &Resolved<'_>) -> Result<(), PropertyError> {
+    let (heartbeat, session) = ("heartbeat.interval.ms", "session.timeout.ms");
+    below(resolved, heartbeat, session)?;
+    if resolved.version() < v(2, 0, 0) {
+        below(resolved, session, "request.timeout.ms")?;
+        below(resolved, "fetch.max.wait.ms", "request.timeout.ms")?;
+    }
+    Ok(())
+}
+
+/// `name` must be smaller than `limit`; blames one that is set.
+fn below(
+    resolved: &Resolved<'_>,
+    name: &'static str,
+    limit: &'static str,
+) -> Result<(), PropertyError> {
+    let (value, most) = (resolved.integer(name), resolved.integer(limit));
+    if value < most {
+        return Ok(());
+    }
+    let (name_to_blame, other) = if resolved.is_set(name) { (name, limit) } else { (limit, name) };
+    Err(PropertyError::Contradiction {
+        name: name_to_blame,
+        other,
+        message: format!("`{name}` ({value}) must be smaller than `{limit}` ({most})"),
+    })
+}
+
+/// What a member of a KIP-848 group cannot set: the brokers say how often it reports and when it is silent for too long,
+/// and share the partitions out.
+pub(super) fn refuse_classic_properties(resolved: &Resolved<'_>) -> Result<(), PropertyError> {
+    let classic = [
+        ("session.timeout.ms", "the brokers' `group.consumer.session.timeout.ms`"),
+        ("heartbeat.interval.ms", "the brokers' `group.consumer.heartbeat.interval.ms`"),
+        ("partition.assignment.strategy", "`group.remote.assignor`"),
+    ];
+    for (name, instead) in classic {
+        if resolved.is_set(name) {
+            return Err(PropertyError::Contradiction {
+                name,
+                other: "group.protocol",
+                message: format!(
+                    "`{name}` cannot be set with `group.protocol` consumer: set {instead}"
+                ),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn refuse_remote_assignor(resolved: &Resolved<'_>) -> Result<(), PropertyError> {
+    let name = "group.remote.assignor";
+    if resolved.text(name).is_none() {
+        return Ok(());
+    }
+    Err(PropertyError::Contradiction {
+        name,
+        other: "group.protocol",
+        message: format!("`{name}` needs `group.protocol` consumer"),
     })
 }
 
@@ -152,23 +207,79 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|word| !word.is_empty())
 }
 
-/// An assignor by its name, or by the name of Kafka's class.
-pub(super) fn assignor(name: &'static str, text: &str) -> Result<Assignor, PropertyError> {
-    let class = text.rsplit('.').next().unwrap_or(text);
-    match class {
-        "range" | "RangeAssignor" => Ok(Assignor::Range),
-        "roundrobin" | "RoundRobinAssignor" => Ok(Assignor::RoundRobin),
-        "sticky" | "StickyAssignor" => Ok(Assignor::Sticky),
-        "cooperative-sticky" | "CooperativeStickyAssignor" => Ok(Assignor::CooperativeSticky),
-        _ => Err(PropertyError::WrongKind {
-            name,
-            value: text.to_owned(),
-            kind: super::Kind::Choice(&["range", "roundrobin", "sticky", "cooperative-sticky"]),
-        }),
+/// `partition.assignment.strategy`: each assignor once, and no mixture that the library refuses.
+pub(super) fn assignors(
+    resolved: &Resolved<'_>,
+    library: ConsumerLibrary,
+) -> Result<Vec<Assignor>, PropertyError> {
+    let (name, known) = match library {
+        ConsumerLibrary::Java => ("partition.assignment.strategy", JAVA_ASSIGNORS),
+        ConsumerLibrary::Librdkafka => ("partition.assignment.strategy", LIBRDKAFKA_ASSIGNORS),
+        ConsumerLibrary::KafkaPython => ("partition_assignment_strategy", KAFKA_PYTHON_ASSIGNORS),
+    };
+    let wrong = |value: &str| PropertyError::WrongKind {
+        name,
+        value: value.to_owned(),
+        kind: super::Kind::Choice(known),
+    };
+    let mut assignors = Vec::new();
+    for word in words(resolved.text(name).unwrap_or("")) {
+        let found = assignor(word).filter(|assignor| known.contains(&assignor.name()));
+        let assignor = found.ok_or_else(|| wrong(word))?;
+        let since = match (library, assignor) {
+            (ConsumerLibrary::Java, Assignor::Sticky) => v(0, 11, 0),
+            (ConsumerLibrary::Java, Assignor::CooperativeSticky) => v(2, 4, 0),
+            _ => super::ANY,
+        };
+        if resolved.version() < since {
+            let (value, version) = (word.to_owned(), resolved.version());
+            return Err(PropertyError::ValueNotYet { name, value, version, since });
+        }
+        let mixed = library == ConsumerLibrary::Librdkafka
+            && assignors.iter().any(|other: &Assignor| {
+                other.supports_cooperative() != assignor.supports_cooperative()
+            });
+        if mixed || assignors.contains(&assignor) {
+            let message = match mixed {
+                true => format!("`{name}` must not mix eager and cooperative assignors"),
+                false => format!("`{name}` names `{}` twice", assignor.name()),
+            };
+            return Err(PropertyError::Contradiction { name, other: name, message });
+        }
+        assignors.push(assignor);
+    }
+    match assignors.is_empty() {
+        true => Err(wrong("")),
+        false => Ok(assignors),
     }
 }
 
-fn remote_assignor(name: &'static str, text: &str) -> Result<RemoteAssignor, PropertyError> {
+const JAVA_ASSIGNORS: &[&str] = &["range", "roundrobin", "sticky", "cooperative-sticky"];
+const LIBRDKAFKA_ASSIGNORS: &[&str] = &["range", "roundrobin", "cooperative-sticky"];
+const KAFKA_PYTHON_ASSIGNORS: &[&str] = &["range", "roundrobin", "sticky"];
+
+/// An assignor by its name, or by the name of its class in Kafka or kafka-python.
+fn assignor(text: &str) -> Option<Assignor> {
+    match text.rsplit('.').next().unwrap_or(text) {
+        "range" | "RangeAssignor" | "RangePartitionAssignor" => Some(Assignor::Range),
+        "roundrobin" | "RoundRobinAssignor" | "RoundRobinPartitionAssignor" => {
+            Some(Assignor::RoundRobin)
+        }
+        "sticky" | "StickyAssignor" | "StickyPartitionAssignor" => Some(Assignor::Sticky),
+        "cooperative-sticky" | "CooperativeStickyAssignor" => Some(Assignor::CooperativeSticky),
+        _ => None,
+    }
+}
+
+/// `group.remote.assignor`, if it is set.
+pub(super) fn remote_assignor(
+    resolved: &Resolved<'_>,
+) -> Result<Option<RemoteAssignor>, PropertyError> {
+    let name = "group.remote.assignor";
+    resolved.text(name).map(|word| server_assignor(name, word)).transpose()
+}
+
+fn server_assignor(name: &'static str, text: &str) -> Result<RemoteAssignor, PropertyError> {
     match text {
         "uniform" => Ok(RemoteAssignor::Uniform),
         "range" => Ok(RemoteAssignor::Range),

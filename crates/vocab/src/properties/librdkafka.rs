@@ -1,7 +1,7 @@
 //! librdkafka's producer: its own names, aliases, defaults and ranges (`CONFIGURATION.md` of
 //! 2.15), and what `rd_kafka_conf_finalize` adjusts or refuses.
 //!
-//! Left out: its consumer, and the versions before 2.15.
+//! Left out: its transactions, and the versions before 2.15.
 
 use super::Kind::{Boolean, Choice, Decimal, Text};
 use super::Unit::{Bytes, Kibibytes, Milliseconds};
@@ -22,7 +22,7 @@ const fn row(
     PropertyDefinition::new(Scope::LibrdkafkaProducer, name, kind, default, doc)
 }
 
-const fn ms(min: i64, max: i64) -> Kind {
+pub(super) const fn ms(min: i64, max: i64) -> Kind {
     integer(Unit::Milliseconds, min, max)
 }
 
@@ -203,7 +203,11 @@ fn partitioner(resolved: &Resolved<'_>) -> Result<Partitioner, PropertyError> {
     }
 }
 
-fn client(resolved: &Resolved<'_>, rules: ProtocolRules) -> Result<ClientConfig, PropertyError> {
+/// Connections, retries and metadata of its producer and consumer.
+pub(super) fn client(
+    resolved: &Resolved<'_>,
+    rules: ProtocolRules,
+) -> Result<ClientConfig, PropertyError> {
     let reconnect = resolved.millis("reconnect.backoff.ms");
     let reconnect_max = resolved.millis("reconnect.backoff.max.ms");
     if reconnect_max < reconnect {

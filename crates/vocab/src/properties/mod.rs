@@ -2,7 +2,7 @@
 //! made of them.
 //!
 //! Mirrors the `ConfigDef` of `KafkaConfig`, `LogConfig`, `ProducerConfig` and `ConsumerConfig`,
-//! and librdkafka's `rd_kafka_properties`. A property is looked up by name and [`Scope`]; one
+//! librdkafka's `rd_kafka_properties` and kafka-python's `DEFAULT_CONFIG`. A property is looked up by name and [`Scope`]; one
 //! that the named version does not have is an error, as is a value out of range or a combination
 //! that the real process refuses to start with.
 //!
@@ -17,7 +17,9 @@ mod consumer;
 mod error;
 mod groups;
 mod java;
+mod kafka_python;
 mod librdkafka;
+mod librdkafka_consumer;
 mod producer;
 mod resolve;
 mod topic;
@@ -29,7 +31,9 @@ pub use build::{broker_config, cluster_notes, controller_config, io_threads, top
 pub use error::PropertyError;
 pub use groups::{InternalTopic, java_member_config, offsets_topic, transactions_topic};
 pub use java::{consumer_config, java_producer_config, java_producer_notes};
+pub use kafka_python::{kafka_python_member_config, kafka_python_producer_config};
 pub use librdkafka::librdkafka_producer_config;
+pub use librdkafka_consumer::librdkafka_member_config;
 pub use topic::{TopicProperties, inherited_from, topic_config};
 
 use crate::version::KafkaVersion;
@@ -48,12 +52,26 @@ pub enum Scope {
     Consumer,
     /// librdkafka's producer.
     LibrdkafkaProducer,
+    /// librdkafka's consumer.
+    LibrdkafkaConsumer,
+    /// kafka-python's producer.
+    KafkaPythonProducer,
+    /// kafka-python's consumer.
+    KafkaPythonConsumer,
 }
 
 impl Scope {
     /// Every scope.
-    pub const ALL: &'static [Scope] =
-        &[Scope::Broker, Scope::Topic, Scope::Producer, Scope::Consumer, Scope::LibrdkafkaProducer];
+    pub const ALL: &'static [Scope] = &[
+        Scope::Broker,
+        Scope::Topic,
+        Scope::Producer,
+        Scope::Consumer,
+        Scope::LibrdkafkaProducer,
+        Scope::LibrdkafkaConsumer,
+        Scope::KafkaPythonProducer,
+        Scope::KafkaPythonConsumer,
+    ];
 }
 
 impl fmt::Display for Scope {
@@ -64,6 +82,9 @@ impl fmt::Display for Scope {
             Scope::Producer => "producer",
             Scope::Consumer => "consumer",
             Scope::LibrdkafkaProducer => "librdkafka producer",
+            Scope::LibrdkafkaConsumer => "librdkafka consumer",
+            Scope::KafkaPythonProducer => "kafka-python producer",
+            Scope::KafkaPythonConsumer => "kafka-python consumer",
         })
     }
 }
@@ -240,6 +261,9 @@ pub const fn table(scope: Scope) -> &'static [PropertyDefinition] {
         Scope::Producer => producer::TABLE,
         Scope::Consumer => consumer::TABLE,
         Scope::LibrdkafkaProducer => librdkafka::TABLE,
+        Scope::LibrdkafkaConsumer => librdkafka_consumer::TABLE,
+        Scope::KafkaPythonProducer => kafka_python::PRODUCER,
+        Scope::KafkaPythonConsumer => kafka_python::CONSUMER,
     }
 }
 

@@ -1,6 +1,9 @@
 use super::*;
-use crate::api::Acks;
-use crate::config::{AutoOffsetReset, JavaProducerConfig};
+use crate::api::{Acks, Isolation};
+use crate::config::{
+    AutoOffsetReset, ConsumerLibrary, GroupProtocol, JavaProducerConfig, Partitioner,
+};
+use crate::group::{Assignor, RemoteAssignor};
 use crate::rules::ProtocolRules;
 use crate::time::SimDuration;
 
@@ -113,7 +116,7 @@ fn what_is_wrong_with_a_property_is_said() {
         "`replica.fetch.wait.max.ms` (500) must not be larger than `replica.lag.time.max.ms` (400)"
     );
     let error = brokers("3.9", &[("acks", "all")]).unwrap_err();
-    let elsewhere = vec![Scope::Producer, Scope::LibrdkafkaProducer];
+    let elsewhere = vec![Scope::Producer, Scope::LibrdkafkaProducer, Scope::KafkaPythonProducer];
     assert_eq!(
         error,
         PropertyError::Unknown { name: "acks".into(), scope: Scope::Broker, elsewhere }
@@ -218,4 +221,102 @@ fn the_consumer_starts_where_it_is_told() {
     assert!(config("3.9", "by_duration:PT1H").is_err());
     assert!(config("4.0", "by_duration:1h").is_err());
     assert!(config("3.9", "largest").is_err());
+}
+
+#[test]
+fn a_java_member_is_checked_as_by_its_version() {
+    let member = |at: &str, set: &[(&str, &str)]| {
+        java_member_config(version(at), ProtocolRules::of(version(at)), &pairs(set))
+    };
+    let message = |at: &str, set: &[(&str, &str)]| member(at, set).unwrap_err().to_string();
+    let poll = |at: &str| member(at, &[]).unwrap().max_poll_interval;
+    assert_eq!(poll("0.10.0"), None);
+    assert_eq!(poll("0.10.1"), Some(SimDuration::from_secs(300)));
+    let slow = ("session.timeout.ms", "3000");
+    assert_eq!(
+        message("3.9", &[slow]),
+        "`heartbeat.interval.ms` (3000) must be smaller than `session.timeout.ms` (3000)"
+    );
+    let request = ("request.timeout.ms", "10000");
+    assert_eq!(
+        message("1.1", &[request]),
+        "`session.timeout.ms` (10000) must be smaller than `request.timeout.ms` (10000)"
+    );
+    assert!(member("2.0", &[request]).is_ok());
+    let strategy = "partition.assignment.strategy";
+    let mixed = (strategy, "org.apache.kafka.clients.consumer.CooperativeStickyAssignor, range");
+    let assignors = member("3.9", &[mixed]).unwrap().assignors;
+    assert_eq!(assignors, [Assignor::CooperativeSticky, Assignor::Range]);
+    assert_eq!(member("2.8", &[]).unwrap().assignors, [Assignor::Range]);
+    assert!(member("0.10.2", &[(strategy, "sticky")]).is_err());
+    assert!(member("0.11.0", &[(strategy, "sticky")]).is_ok());
+    assert!(member("3.9", &[(strategy, "")]).is_err());
+    let next = ("group.protocol", "consumer");
+    for classic in [("session.timeout.ms", "9000"), ("heartbeat.interval.ms", "9"), mixed] {
+        let error = member("4.0", &[next, classic]).unwrap_err();
+        assert_eq!((error.name(), error.other()), (classic.0, Some("group.protocol")));
+        // 3.7 to 3.9 ignore them.
+        assert!(member("3.9", &[next, classic]).is_ok());
+    }
+    let assignor = ("group.remote.assignor", "range");
+    assert!(member("4.0", &[assignor]).is_err());
+    let config = member("4.0", &[next, assignor]).unwrap();
+    assert_eq!(config.remote_assignor, Some(RemoteAssignor::Range));
+    assert_eq!(config.protocol, GroupProtocol::Consumer);
+}
+
+/// kafka-semantics.md, section 4.5.
+#[test]
+fn librdkafka_reads_differently() {
+    let rules = ProtocolRules::of(KafkaVersion::NEWEST);
+    let member = |set: &[(&str, &str)]| librdkafka_member_config(rules, &pairs(set));
+    let plain = member(&[]).unwrap();
+    assert_eq!(plain.library, ConsumerLibrary::Librdkafka);
+    assert_eq!(plain.assignors, [Assignor::Range, Assignor::RoundRobin]);
+    assert_eq!(plain.consumer.isolation, Isolation::LastStable);
+    assert_eq!(plain.consumer.auto_offset_reset, AutoOffsetReset::Latest);
+    assert_eq!(plain.consumer.max_poll_records, 1);
+    assert_eq!(plain.auto_commit, Some(SimDuration::from_secs(5)));
+    assert_eq!(member(&[("auto.commit.interval.ms", "0")]).unwrap().auto_commit, None);
+    let none = member(&[("auto.offset.reset", "error")]).unwrap().consumer.auto_offset_reset;
+    assert_eq!(none, AutoOffsetReset::None);
+    let small = member(&[("queued.max.messages.kbytes", "1")]).unwrap();
+    assert_eq!(small.consumer.fetch_max_bytes, 1_000_000);
+    for refused in [
+        [("fetch.max.bytes", "999999"), ("client.id", "x")],
+        [("max.poll.interval.ms", "44999"), ("client.id", "x")],
+        [("partition.assignment.strategy", "range,cooperative-sticky"), ("client.id", "x")],
+        [("partition.assignment.strategy", "sticky"), ("client.id", "x")],
+        [("group.protocol", "consumer"), ("session.timeout.ms", "45000")],
+    ] {
+        assert!(member(&refused).is_err(), "{refused:?}");
+    }
+}
+
+/// kafka-semantics.md, sections 3.8 and 4.5.
+#[test]
+fn kafka_python_is_a_java_client_of_its_time() {
+    let rules = ProtocolRules::of(KafkaVersion::new(1, 0, 0));
+    let producer = |set: &[(&str, &str)]| kafka_python_producer_config(rules, &pairs(set));
+    let plain = producer(&[]).unwrap();
+    assert_eq!((plain.acks, plain.retries, plain.idempotence), (Acks::Leader, 0, false));
+    assert_eq!((plain.delivery_timeout, plain.partitioner), (None, Partitioner::Murmur2Random));
+    let aliased = producer(&[("acks", "all"), ("linger.ms", "7")]).unwrap();
+    assert_eq!((aliased.acks, aliased.linger), (Acks::All, SimDuration::from_millis(7)));
+    let member = |set: &[(&str, &str)]| kafka_python_member_config(rules, &pairs(set));
+    let plain = member(&[]).unwrap();
+    assert_eq!(plain.session_timeout, SimDuration::from_secs(10));
+    assert_eq!(plain.consumer.client.request_timeout, SimDuration::from_secs(305));
+    assert_eq!(plain.assignors, [Assignor::Range, Assignor::RoundRobin]);
+    let sticky = ("partition_assignment_strategy", "StickyPartitionAssignor");
+    assert_eq!(member(&[sticky]).unwrap().assignors, [Assignor::Sticky]);
+    for refused in [
+        ("request_timeout_ms", "10000"),
+        ("request_timeout_ms", "540000"),
+        ("session.timeout.ms", "2999"),
+        ("partition_assignment_strategy", "cooperative-sticky"),
+        ("isolation_level", "read_committed"),
+    ] {
+        assert!(member(&[refused]).is_err(), "{refused:?}");
+    }
 }
