@@ -6,7 +6,7 @@
 //! before, so a follower learns it one fetch late. Left out: consumers that fetch from followers
 //! (KIP-392), throttling.
 
-use super::fetch_session::ParkedFetch;
+use super::fetch_session::{FetchParameters, ParkedFetch, SessionPartition};
 use super::partition::FollowerFetch;
 use super::{Broker, BrokerCx};
 use acklab_vocab::api::{
@@ -24,7 +24,7 @@ use smallvec::SmallVec;
 pub(super) struct Reads {
     /// What is new for the sender.
     answers: Vec<PartitionFetchResponse>,
-    /// Where each answer's partition stands in the request.
+    /// Where each answer's partition is in the session.
     indexes: SmallVec<[u32; 4]>,
     bytes: u64,
     /// An error, or a log that parts from the leader's: not worth waiting.
@@ -51,18 +51,30 @@ impl Broker {
         correlation: CorrelationId,
         request: FetchRequest,
     ) {
-        let session = self.fetch_sessions.open(connection, &request, &mut self.replicas);
-        let reads = self.read_from_log(cx, session, &request, request.replica);
+        self.fetch_sessions.notice_changes(&mut self.replicas);
+        let (sessions, replicas) = (&mut self.fetch_sessions, &mut self.replicas);
+        let session = sessions.open(cx.now(), connection, &request, replicas);
+        if request.replica.is_some_and(|replica| self.has_been_replaced(replica)) {
+            self.fetch_sessions.get_mut(session).activate_all(&mut self.replicas);
+        }
+        let parameters = FetchParameters::of(&request);
+        let reads = self.read_from_log(cx, session, parameters, request.replica);
         let at_once = request.max_wait == SimDuration::ZERO
-            || request.partitions.is_empty()
+            || self.fetch_sessions.get(session).len() == 0
             || answers_at_once(reads.bytes, request.min_bytes)
             || reads.is_urgent;
         if at_once {
             self.answer_fetch(cx, session, correlation, reads);
         } else {
             let deadline = cx.now() + request.max_wait;
-            self.park_fetch(cx, session, ParkedFetch { correlation, request, deadline });
+            self.park_fetch(cx, session, ParkedFetch { correlation, parameters, deadline });
         }
+    }
+
+    /// A newer incarnation of the follower is registered: every partition has to say so.
+    fn has_been_replaced(&self, replica: FetchingReplica) -> bool {
+        let registered = self.shared.image.broker(replica.broker);
+        registered.is_some_and(|known| known.broker_epoch > replica.broker_epoch)
     }
 
     /// The connection is gone.
@@ -70,45 +82,88 @@ impl Broker {
         self.fetch_sessions.close(connection, &mut self.replicas);
     }
 
-    /// Reads every partition of a fetch. `follower`: whose state to update, on the first reading
-    /// only.
+    /// Reads every active partition of a fetch. `follower`: whose state to update, on the first
+    /// reading only.
     pub(super) fn read_from_log(
         &mut self,
         cx: &mut BrokerCx<'_>,
         session: u32,
-        request: &FetchRequest,
+        parameters: FetchParameters,
         follower: Option<FetchingReplica>,
     ) -> Reads {
+        self.fetch_sessions.notice_changes(&mut self.replicas);
         let mut reads = Reads::default();
-        let mut bytes_left = request.max_bytes;
-        for (index, fetch) in request.partitions.iter().enumerate() {
-            let answer =
-                self.fetch_records(cx, request, fetch, bytes_left, reads.bytes == 0, follower);
-            let answer = answer.unwrap_or_else(|error| self.fetch_error(fetch, error));
+        let mut bytes_left = parameters.max_bytes;
+        let active = SmallVec::<[u32; 16]>::from(self.fetch_sessions.get_mut(session).active());
+        for index in active {
+            let opened = self.fetch_sessions.get_mut(session);
+            opened.watch(session, index, &mut self.replicas);
+            let Some(fetch) = opened.get(index).map(|known| known.fetch) else { continue };
+            let first = reads.bytes == 0;
+            let answer = self.fetch_records(cx, parameters, &fetch, bytes_left, first, follower);
+            let answer = answer.unwrap_or_else(|error| self.fetch_error(&fetch, error));
             let bytes: u32 = answer.batches.iter().map(|batch| batch.size).sum();
             bytes_left = bytes_left.saturating_sub(bytes);
             reads.bytes += u64::from(bytes);
             reads.is_urgent |= !answer.error.is_none() || answer.diverging_epoch.is_some();
-            if self.fetch_sessions.get(session).is_news(index, &answer) {
+            let known = self.fetch_sessions.get(session).get(index);
+            if known.is_some_and(|known| known.is_news(&answer)) {
                 reads.answers.push(answer);
-                reads.indexes.push(index as u32);
+                reads.indexes.push(index);
+            } else if known.is_some_and(|known| self.is_quiet(known, parameters)) {
+                self.fetch_sessions.get_mut(session).deactivate(index);
             }
         }
+        self.fetch_sessions.get_mut(session).drop_quiet_ones();
+        debug_assert!(self.quiet_ones_are_quiet(session, parameters), "a change was overlooked");
         reads
+    }
+
+    /// Whether fetches need not look at a partition, as far as this one sees, which found nothing
+    /// new.
+    fn is_quiet(&self, known: &SessionPartition, parameters: FetchParameters) -> bool {
+        let fetch = &known.fetch;
+        let Ok(slot) = self.led(fetch.partition, fetch.current_leader_epoch) else { return false };
+        let partition = &self.replicas[slot];
+        let log = &partition.log;
+        let below = match parameters.isolation {
+            Isolation::LogEnd => log.end_offset(),
+            Isolation::HighWatermark => log.high_watermark(),
+            Isolation::LastStable => log.last_stable_offset(),
+        };
+        known.was_told(log.high_watermark(), log.start_offset())
+            && fetch.fetch_offset >= below
+            && fetch.fetch_offset <= log.end_offset()
+            && parameters.replica.is_none_or(|from| partition.learns_nothing_from(from.broker))
+    }
+
+    /// Whether those that are not looked at would be found quiet, if they were.
+    #[cfg(debug_assertions)]
+    fn quiet_ones_are_quiet(&self, session: u32, parameters: FetchParameters) -> bool {
+        let mut quiet = self.fetch_sessions.get(session).quiet();
+        quiet.all(|(known, slot)| {
+            let changed = slot.is_some_and(|slot| self.replicas[slot].change_noted);
+            changed || self.is_quiet(known, parameters)
+        })
+    }
+
+    #[cfg(not(debug_assertions))]
+    const fn quiet_ones_are_quiet(&self, _: u32, _: FetchParameters) -> bool {
+        true
     }
 
     /// Reads one partition, then learns from it how far the follower is (`Partition.fetchRecords`).
     fn fetch_records(
         &mut self,
         cx: &mut BrokerCx<'_>,
-        request: &FetchRequest,
+        parameters: FetchParameters,
         fetch: &PartitionFetch,
         bytes_left: u32,
         min_one_batch: bool,
         follower: Option<FetchingReplica>,
     ) -> Result<PartitionFetchResponse, ErrorCode> {
         let Read { answer, slot, leader_end } =
-            self.read_records(cx, request, fetch, bytes_left, min_one_batch)?;
+            self.read_records(cx, parameters, fetch, bytes_left, min_one_batch)?;
         if let Some(replica) = follower
             && answer.diverging_epoch.is_none()
         {
@@ -126,14 +181,14 @@ impl Broker {
     fn read_records(
         &self,
         cx: &mut BrokerCx<'_>,
-        request: &FetchRequest,
+        parameters: FetchParameters,
         fetch: &PartitionFetch,
         bytes_left: u32,
         min_one_batch: bool,
     ) -> Result<Read, ErrorCode> {
         let slot = self.led(fetch.partition, fetch.current_leader_epoch)?;
         let partition = &self.replicas[slot];
-        if request.replica.is_some_and(|from| !partition.replicas.contains(&from.broker)) {
+        if parameters.replica.is_some_and(|from| !partition.replicas.contains(&from.broker)) {
             return Err(match fetch.current_leader_epoch {
                 Some(_) => ErrorCode::UnknownLeaderEpoch,
                 None => ErrorCode::NotLeaderOrFollower,
@@ -145,7 +200,7 @@ impl Broker {
             partition: fetch.partition,
             error: ErrorCode::None,
             high_watermark,
-            last_stable_offset: high_watermark,
+            last_stable_offset: log.last_stable_offset(),
             log_start_offset: log.start_offset(),
             diverging_epoch: None,
             current_leader: None,
@@ -166,14 +221,20 @@ impl Broker {
         if fetch.fetch_offset < log.start_offset() || fetch.fetch_offset > leader_end {
             return Err(ErrorCode::OffsetOutOfRange);
         }
-        let below = match request.isolation {
+        let below = match parameters.isolation {
             Isolation::LogEnd => leader_end,
-            Isolation::HighWatermark | Isolation::LastStable => high_watermark,
+            Isolation::HighWatermark => high_watermark,
+            Isolation::LastStable => answer.last_stable_offset,
         };
         if fetch.fetch_offset < below {
             let max_bytes = fetch.max_bytes.min(bytes_left);
             let disk = cx.disk();
             answer.batches = log.read(disk, fetch.fetch_offset, below, max_bytes, min_one_batch);
+        }
+        if parameters.isolation == Isolation::LastStable
+            && let Some(last) = answer.batches.last()
+        {
+            answer.aborted = log.aborted_in(fetch.fetch_offset, last.next_offset());
         }
         Ok(Read { answer, slot, leader_end })
     }
@@ -186,9 +247,12 @@ impl Broker {
         slot: usize,
         fetch: FollowerFetch,
     ) -> Result<(), ErrorCode> {
-        let changed = self.replicas[slot].record_follower_fetch(cx, &self.shared, fetch)?;
+        let partition = self.replicas.quietly(slot);
+        let changed = partition.record_follower_fetch(cx, &self.shared, fetch)?;
         self.maybe_expand_isr(cx, slot, fetch.follower);
-        if changed && self.replicas[slot].maybe_increment_high_watermark(cx, &self.shared) {
+        let partition = self.replicas.quietly(slot);
+        if changed && partition.maybe_increment_high_watermark(cx, &self.shared) {
+            self.replicas.note_change(slot);
             self.complete_after_high_watermark(cx, slot);
         }
         Ok(())
@@ -203,7 +267,7 @@ impl Broker {
             partition: fetch.partition,
             error,
             high_watermark: log.map_or(Offset(0), |log| log.high_watermark()),
-            last_stable_offset: log.map_or(Offset(0), |log| log.high_watermark()),
+            last_stable_offset: log.map_or(Offset(0), |log| log.last_stable_offset()),
             log_start_offset: log.map_or(Offset(0), |log| log.start_offset()),
             diverging_epoch: None,
             current_leader: if names_leader { self.current_leader(fetch.partition) } else { None },
@@ -223,7 +287,8 @@ impl Broker {
         let log = &self.replicas[slot].log;
         let below = match isolation {
             Isolation::LogEnd => log.end_offset(),
-            Isolation::HighWatermark | Isolation::LastStable => log.high_watermark(),
+            Isolation::HighWatermark => log.high_watermark(),
+            Isolation::LastStable => log.last_stable_offset(),
         };
         if fetch.fetch_offset >= below {
             return 0;
@@ -245,7 +310,7 @@ impl Broker {
     ) {
         let session = self.fetch_sessions.get_mut(session);
         for (index, answer) in reads.indexes.iter().zip(&reads.answers) {
-            session.tell(*index as usize, answer);
+            session.tell(*index, answer);
         }
         let response = Response::Fetch(FetchResponse { partitions: reads.answers });
         cx.respond(session.connection, correlation, response);

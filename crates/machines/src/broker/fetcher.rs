@@ -6,19 +6,18 @@
 //! OFFSET_OUT_OF_RANGE), or fetch. Left out: throttling, and the halt of brokers before 2.1 whose
 //! log was longer than their leader's: they truncate, as later ones do.
 
+use super::fetch_states::{FetchState, FetchStates, Phase};
 use super::metadata_image::UNREGISTERED;
 use super::truncation::truncation_point;
 use super::{Broker, BrokerCx, BrokerTimer, FlushWaiter};
 use acklab_vocab::api::{
-    Endpoint, EpochEndOffset, FetchRequest, FetchResponse, FetchingReplica, Isolation,
-    ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTimestamp, OffsetsForLeaderEpochRequest,
-    OffsetsForLeaderEpochResponse, PartitionFetch, PartitionFetchResponse,
-    PartitionListOffsetsResponse, Request, Response,
+    Endpoint, EpochEndOffset, FetchRequest, FetchResponse, FetchSessionUpdate, FetchingReplica,
+    Isolation, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTimestamp,
+    OffsetsForLeaderEpochRequest, OffsetsForLeaderEpochResponse, PartitionFetch,
+    PartitionFetchResponse, PartitionListOffsetsResponse, Request, Response,
 };
 use acklab_vocab::error::ErrorCode;
-use acklab_vocab::ids::{
-    BrokerId, ConnectionId, CorrelationId, LeaderEpoch, Offset, TopicPartition,
-};
+use acklab_vocab::ids::{BrokerId, ConnectionId, CorrelationId, Offset, TopicPartition};
 use acklab_vocab::rules::ProtocolRule;
 use acklab_vocab::time::SimTime;
 use acklab_vocab::trace::{TraceEvent, TruncationReason};
@@ -34,9 +33,8 @@ pub(super) struct Fetcher {
     endpoint: Endpoint,
     link: Link,
     next_correlation: u32,
-    states: Vec<FetchState>,
-    /// Where in `states` the next fetch begins: behind the partition that filled the last response.
-    first: usize,
+    /// Its partitions.
+    pub states: FetchStates,
     /// Its appends wait for so many flushes (`flush.messages`).
     flushes_left: usize,
     /// The instant for which its timer is set.
@@ -53,56 +51,6 @@ enum Link {
     Waiting(ConnectionId, CorrelationId, SimTime),
 }
 
-/// A partition of a fetcher (`PartitionFetchState`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FetchState {
-    /// Which.
-    pub partition: TopicPartition,
-    /// Where it is among the replicas.
-    pub slot: usize,
-    /// The epoch in which it follows.
-    pub leader_epoch: LeaderEpoch,
-    /// What to fetch next: the log end.
-    pub fetch_offset: Offset,
-    /// Epoch of the last record before that.
-    pub last_fetched_epoch: Option<LeaderEpoch>,
-    /// What to do next.
-    pub phase: Phase,
-    /// Not before this instant.
-    pub delayed_until: SimTime,
-    /// What the request in flight asked for.
-    pub asked: Option<(Offset, LeaderEpoch)>,
-}
-
-/// What a partition needs next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// To ask where the logs part (OffsetsForLeaderEpoch).
-    Truncating,
-    /// Records.
-    Fetching,
-    /// To know where the leader's log begins and ends (ListOffsets).
-    OutOfRange,
-    /// New metadata: the leader has a newer epoch.
-    Failed,
-}
-
-impl FetchState {
-    fn delay(&mut self, until: SimTime) {
-        self.delayed_until = until;
-    }
-
-    /// FENCED_LEADER_EPOCH for the epoch that it is in: only new metadata helps. For an older one:
-    /// try again.
-    fn on_fenced(&mut self, until: SimTime) {
-        if self.asked.is_some_and(|(_, epoch)| epoch == self.leader_epoch) {
-            self.phase = Phase::Failed;
-        } else {
-            self.delay(until);
-        }
-    }
-}
-
 impl Fetcher {
     /// A fetcher without partitions.
     pub fn new(leader: BrokerId, index: u16, endpoint: Endpoint) -> Self {
@@ -112,22 +60,10 @@ impl Fetcher {
             endpoint,
             link: Link::Closed,
             next_correlation: 0,
-            states: Vec::new(),
-            first: 0,
+            states: FetchStates::default(),
             flushes_left: 0,
             timer_at: None,
         }
-    }
-
-    /// Takes a partition on.
-    pub fn add(&mut self, state: FetchState) {
-        self.states.push(state);
-    }
-
-    /// Gives a partition up.
-    pub fn remove(&mut self, partition: TopicPartition) -> Option<FetchState> {
-        let at = self.states.iter().position(|state| state.partition == partition)?;
-        Some(self.states.remove(at))
     }
 
     /// It has no partition.
@@ -156,7 +92,8 @@ impl Fetcher {
         let at = match self.link {
             Link::Connecting(_, deadline) | Link::Waiting(_, _, deadline) => Some(deadline),
             Link::Closed | Link::Idle(_) => {
-                let waiting = self.states.iter().filter(|state| state.phase != Phase::Failed);
+                let touched = self.states.touched();
+                let waiting = touched.filter(|state| state.phase != Phase::Failed);
                 waiting.map(|state| state.delayed_until).filter(|&at| at > cx.now()).min()
             }
         };
@@ -167,41 +104,6 @@ impl Fetcher {
             cx.set_timer(BrokerTimer::Fetcher(id), at);
         }
     }
-
-    fn is_any_ready(&self, now: SimTime) -> bool {
-        let mut states = self.states.iter();
-        states.any(|state| state.phase != Phase::Failed && state.delayed_until <= now)
-    }
-
-    /// Marks what the next request asks for: the partitions that are ready and in `phase`, in turn.
-    fn ask(&mut self, now: SimTime, phase: Phase) -> impl Iterator<Item = &FetchState> + '_ {
-        for state in &mut self.states {
-            let is_ready = state.phase == phase && state.delayed_until <= now;
-            state.asked = is_ready.then_some((state.fetch_offset, state.leader_epoch));
-        }
-        let first = self.first.min(self.states.len());
-        let (later, sooner) = self.states.split_at(first);
-        sooner.iter().chain(later).filter(|state| state.asked.is_some())
-    }
-
-    /// Which phase is next in turn: questions come before fetches.
-    fn next_phase(&self, now: SimTime) -> Option<Phase> {
-        let is_ready = |phase: Phase| {
-            let mut states = self.states.iter();
-            states.any(|state| state.phase == phase && state.delayed_until <= now)
-        };
-        let order = [Phase::Truncating, Phase::OutOfRange, Phase::Fetching];
-        order.into_iter().find(|&phase| is_ready(phase))
-    }
-}
-
-/// Finds the state of `partition`, trying the one after the last found first.
-fn state_of(states: &[FetchState], cursor: &mut usize, partition: TopicPartition) -> Option<usize> {
-    let is_it = |state: &FetchState| state.partition == partition;
-    let next = states.get(*cursor).filter(|state| is_it(state)).map(|_| *cursor);
-    let at = next.or_else(|| states.iter().position(is_it))?;
-    *cursor = at + 1;
-    Some(at)
 }
 
 impl Broker {
@@ -214,11 +116,11 @@ impl Broker {
         }
         match fetcher.link {
             Link::Connecting(..) | Link::Waiting(..) => {}
-            Link::Closed if fetcher.is_any_ready(now) => {
+            Link::Closed if fetcher.states.next_phase(now).is_some() => {
                 let endpoint = fetcher.endpoint;
                 self.connect_fetcher(cx, id, endpoint);
             }
-            Link::Idle(connection) if fetcher.is_any_ready(now) => {
+            Link::Idle(connection) if fetcher.states.next_phase(now).is_some() => {
                 self.send_fetcher_request(cx, id, connection);
             }
             Link::Closed | Link::Idle(_) => fetcher.arm(cx, id),
@@ -228,7 +130,9 @@ impl Broker {
     fn send_fetcher_request(&mut self, cx: &mut BrokerCx<'_>, id: u32, to: ConnectionId) {
         let now = cx.now();
         let timeout = self.shared.config.replica_socket_timeout;
-        let Some(phase) = self.fetchers.get(id).and_then(|f| f.next_phase(now)) else { return };
+        let Some(phase) = self.fetchers.get(id).and_then(|f| f.states.next_phase(now)) else {
+            return;
+        };
         let request = match phase {
             Phase::Truncating => self.epochs_request(cx, id),
             Phase::OutOfRange => self.offsets_request(cx, id),
@@ -257,6 +161,7 @@ impl Broker {
             max_bytes,
         };
         let fetcher = self.fetchers.get(id)?;
+        let (forgotten, partitions) = fetcher.states.session_update(cx.now(), fetch);
         Some(Request::Fetch(FetchRequest {
             replica: Some(FetchingReplica {
                 broker: shared.id,
@@ -266,7 +171,8 @@ impl Broker {
             min_bytes: config.replica_fetch_min_bytes,
             max_bytes: config.replica_fetch_response_max_bytes,
             isolation: Isolation::LogEnd,
-            partitions: fetcher.ask(cx.now(), Phase::Fetching).map(fetch).collect(),
+            session: FetchSessionUpdate::Incremental { forgotten },
+            partitions,
         }))
     }
 
@@ -279,7 +185,7 @@ impl Broker {
             Some((state.partition, fences.then_some(state.leader_epoch), latest))
         };
         let fetcher = self.fetchers.get(id)?;
-        let partitions = fetcher.ask(now, Phase::Truncating).filter_map(question).collect();
+        let partitions = fetcher.states.ask(now, Phase::Truncating).filter_map(question).collect();
         let replica = Some(self.shared.id);
         Some(Request::OffsetsForLeaderEpoch(OffsetsForLeaderEpochRequest { replica, partitions }))
     }
@@ -292,7 +198,8 @@ impl Broker {
                 .map(|timestamp| (state.partition, epoch, timestamp))
         };
         let fetcher = self.fetchers.get(id)?;
-        let partitions = fetcher.ask(cx.now(), Phase::OutOfRange).flat_map(questions).collect();
+        let partitions =
+            fetcher.states.ask(cx.now(), Phase::OutOfRange).flat_map(questions).collect();
         let isolation = Isolation::LogEnd;
         Some(Request::ListOffsets(ListOffsetsRequest { isolation, partitions }))
     }
@@ -319,22 +226,11 @@ impl Broker {
             return;
         }
         fetcher.link = Link::Idle(connection);
-        let mut states = std::mem::take(&mut fetcher.states);
-        let first = match response {
-            Response::Fetch(fetched) => self.on_fetched(cx, id, &mut states, fetched),
-            Response::OffsetsForLeaderEpoch(epochs) => {
-                self.on_epochs(cx, &mut states, &epochs);
-                None
-            }
-            Response::ListOffsets(offsets) => {
-                self.on_offsets(cx, &mut states, &offsets);
-                None
-            }
+        match response {
+            Response::Fetch(fetched) => self.on_fetched(cx, id, fetched),
+            Response::OffsetsForLeaderEpoch(epochs) => self.on_epochs(cx, id, &epochs),
+            Response::ListOffsets(offsets) => self.on_offsets(cx, id, &offsets),
             other => unreachable!("no answer to a fetcher: {:?}", other.api()),
-        };
-        if let Some(fetcher) = self.fetchers.get(id) {
-            fetcher.first = first.unwrap_or(fetcher.first);
-            fetcher.states = states;
         }
         self.run_fetcher(cx, id);
     }
@@ -344,9 +240,8 @@ impl Broker {
         let until = cx.now() + self.shared.config.replica_fetch_backoff;
         if let Some(fetcher) = self.fetchers.get(id) {
             fetcher.link = Link::Closed;
-            for state in &mut fetcher.states {
-                state.delay(until);
-            }
+            fetcher.states.forget_session();
+            fetcher.states.delay_all(until);
         }
         self.run_fetcher(cx, id);
     }
@@ -375,27 +270,24 @@ impl Broker {
         }
     }
 
-    /// Takes over what was fetched. Returns where the next fetch is to begin, if this response was
-    /// full.
-    fn on_fetched(
-        &mut self,
-        cx: &mut BrokerCx<'_>,
-        id: u32,
-        states: &mut [FetchState],
-        response: FetchResponse,
-    ) -> Option<usize> {
-        let (mut cursor, mut bytes, mut last) = (0, 0_u64, None);
-        for answer in response.partitions {
-            let Some(at) = state_of(states, &mut cursor, answer.partition) else { continue };
-            let fetched: u64 = answer.batches.iter().map(|batch| u64::from(batch.size)).sum();
-            if fetched > 0 {
-                bytes += fetched;
-                last = Some(at);
-            }
-            self.on_partition_fetched(cx, id, &mut states[at], answer);
+    fn lend_state(&mut self, id: u32, partition: TopicPartition) -> Option<(usize, FetchState)> {
+        self.fetchers.get(id)?.states.lend(partition)
+    }
+
+    fn put_back_state(&mut self, id: u32, place: usize, state: FetchState) {
+        if let Some(fetcher) = self.fetchers.get(id) {
+            fetcher.states.put_back(place, state);
         }
-        let full = u64::from(self.shared.config.replica_fetch_response_max_bytes);
-        last.filter(|_| bytes >= full).map(|at| (at + 1) % states.len())
+    }
+
+    /// Takes over what was fetched.
+    fn on_fetched(&mut self, cx: &mut BrokerCx<'_>, id: u32, response: FetchResponse) {
+        for answer in response.partitions {
+            if let Some((place, mut state)) = self.lend_state(id, answer.partition) {
+                self.on_partition_fetched(cx, id, &mut state, answer);
+                self.put_back_state(id, place, state);
+            }
+        }
     }
 
     fn on_partition_fetched(
@@ -492,21 +384,19 @@ impl Broker {
     fn on_epochs(
         &mut self,
         cx: &mut BrokerCx<'_>,
-        states: &mut [FetchState],
+        id: u32,
         response: &OffsetsForLeaderEpochResponse,
     ) {
         let until = cx.now() + self.shared.config.replica_fetch_backoff;
-        let mut cursor = 0;
         for &(partition, error, leader) in &response.partitions {
-            let Some(at) = state_of(states, &mut cursor, partition) else { continue };
-            let state = &mut states[at];
+            let Some((place, mut state)) = self.lend_state(id, partition) else { continue };
             let is_current = state.asked.is_some_and(|(_, epoch)| epoch == state.leader_epoch);
             if state.phase != Phase::Truncating || !is_current {
                 continue;
             }
             match (error, leader) {
                 (ErrorCode::None, Some(leader)) => {
-                    if !self.truncate_by_epoch(cx, state, leader) {
+                    if !self.truncate_by_epoch(cx, &mut state, leader) {
                         state.phase = Phase::Truncating;
                     }
                 }
@@ -514,28 +404,23 @@ impl Broker {
                     let high_watermark = self.replicas[state.slot].log.high_watermark();
                     let reason = TruncationReason::HighWatermark;
                     self.truncate_replica(cx, state.slot, high_watermark, reason);
-                    self.resume_fetching(cx, state);
+                    self.resume_fetching(cx, &mut state);
                 }
                 (ErrorCode::FencedLeaderEpoch, _) => state.on_fenced(until),
                 _ => state.delay(until),
             }
+            self.put_back_state(id, place, state);
         }
     }
 
     /// `fetchOffsetAndTruncate`, after OFFSET_OUT_OF_RANGE: the answers come in pairs, latest and
     /// earliest.
-    fn on_offsets(
-        &mut self,
-        cx: &mut BrokerCx<'_>,
-        states: &mut [FetchState],
-        response: &ListOffsetsResponse,
-    ) {
+    fn on_offsets(&mut self, cx: &mut BrokerCx<'_>, id: u32, response: &ListOffsetsResponse) {
         let until = cx.now() + self.shared.config.replica_fetch_backoff;
-        let mut cursor = 0;
         for pair in response.partitions.chunks_exact(2) {
             let (latest, earliest): (PartitionListOffsetsResponse, _) = (pair[0], pair[1]);
-            let Some(at) = state_of(states, &mut cursor, latest.partition) else { continue };
-            let state = &mut states[at];
+            let found = self.lend_state(id, latest.partition);
+            let Some((place, mut state)) = found else { continue };
             let is_current = state.asked.is_some_and(|(_, epoch)| epoch == state.leader_epoch);
             if state.phase != Phase::OutOfRange || !is_current {
                 continue;
@@ -543,13 +428,14 @@ impl Broker {
             state.phase = Phase::Fetching;
             match (latest.error, earliest.error) {
                 (ErrorCode::None, ErrorCode::None) => {
-                    self.reset_to_leader(cx, state, latest.offset, earliest.offset);
+                    self.reset_to_leader(cx, &mut state, latest.offset, earliest.offset);
                 }
                 (ErrorCode::FencedLeaderEpoch, _) | (_, ErrorCode::FencedLeaderEpoch) => {
                     state.on_fenced(until);
                 }
                 _ => state.delay(until),
             }
+            self.put_back_state(id, place, state);
         }
     }
 

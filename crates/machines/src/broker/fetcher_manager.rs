@@ -3,7 +3,8 @@
 //! Mirrors `AbstractFetcherManager` and `ReplicaFetcherManager`: `num.replica.fetchers` fetchers
 //! per source broker, a partition always with the same one of them. Left out: resizing.
 
-use super::fetcher::{FetchState, Fetcher, Phase};
+use super::fetch_states::{FetchState, Phase};
+use super::fetcher::Fetcher;
 use super::metadata_image::PartitionIndexMap;
 use super::replica_manager::StartFetching;
 use super::{Broker, BrokerCx, BrokerTimer, Owner};
@@ -55,7 +56,7 @@ impl FetcherManager {
 
     fn remove(&mut self, partition: TopicPartition) -> Option<(u32, FetchState)> {
         let id = self.of_partition.get(partition)?;
-        let state = self.get(id)?.remove(partition)?;
+        let state = self.get(id)?.states.remove(partition)?;
         self.may_be_idle = true;
         Some((id, state))
     }
@@ -82,7 +83,7 @@ impl Broker {
                 state.asked = before.filter(|(old, _)| *old == id).and_then(|(_, old)| old.asked);
             }
             if let Some(fetcher) = self.fetchers.get(id) {
-                fetcher.add(state);
+                fetcher.states.add(state);
                 self.fetchers.of_partition.set(start.partition, id);
                 touched.push(id);
             }
@@ -121,6 +122,8 @@ impl Broker {
             phase: if asks_first { Phase::Truncating } else { Phase::Fetching },
             delayed_until: SimTime(i64::MIN),
             asked: None,
+            in_session: None,
+            is_touched: false,
         }
     }
 

@@ -73,6 +73,12 @@ impl FollowerState {
         self.broker_epoch = Some(epoch);
     }
 
+    /// It has fetched from the log end, which stood still, for the last time at `last`.
+    pub fn record_quiet_fetches(&mut self, last: SimTime) {
+        self.last_caught_up = self.last_caught_up.max(last);
+        self.last_fetch = self.last_fetch.max(last);
+    }
+
     /// Its log is as long as the leader's, or was not long ago (`Replica.isCaughtUp`).
     pub fn is_caught_up(&self, leader_end: Offset, now: SimTime, lag_max: SimDuration) -> bool {
         self.log_end_offset == Some(leader_end) || now.since(self.last_caught_up) <= lag_max

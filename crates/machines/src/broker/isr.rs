@@ -88,6 +88,7 @@ impl Broker {
     /// Looks for followers that lag, every half of `replica.lag.time.max.ms`.
     pub(super) fn on_isr_expiration(&mut self, cx: &mut BrokerCx<'_>) {
         let lag_max = self.shared.config.replica_lag_time_max;
+        self.fetch_sessions.notice_changes(&mut self.replicas);
         cx.set_timer_after(BrokerTimer::IsrExpiration, lag_max / 2);
         for slot in 0..self.replicas.len() {
             let partition = &self.replicas[slot];
@@ -148,6 +149,8 @@ impl Broker {
         {
             return;
         }
+        self.fetch_sessions.activate(slot, &mut self.replicas);
+        let partition = &mut self.replicas[slot];
         partition.partition_epoch = answer.partition_epoch;
         partition.commit_isr(cx, &answer.isr, false);
         if partition.maybe_increment_high_watermark(cx, &self.shared) {

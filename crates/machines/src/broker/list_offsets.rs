@@ -52,7 +52,8 @@ impl Broker {
         let log = &partition.log;
         let (last, is_consumer) = match isolation {
             Isolation::LogEnd => (log.end_offset(), false),
-            Isolation::HighWatermark | Isolation::LastStable => (log.high_watermark(), true),
+            Isolation::HighWatermark => (log.high_watermark(), true),
+            Isolation::LastStable => (log.last_stable_offset(), true),
         };
         // The high watermark lags behind the start of the epoch: what is committed is not known.
         let epoch_start = partition.leader_state().map_or(Offset(0), |leader| leader.epoch_start);

@@ -103,6 +103,12 @@ impl MetadataImage {
         topic.get(usize::from(partition.partition.0))?.as_ref()
     }
 
+    /// How many partitions a topic has; 0 if it is unknown.
+    pub fn partition_count(&self, topic: TopicId) -> u32 {
+        let partitions = self.topics.get(usize::from(topic.0)).and_then(Option::as_ref);
+        partitions.map_or(0, |partitions| partitions.len() as u32)
+    }
+
     /// Every topic, ascending.
     pub fn topics(&self) -> impl Iterator<Item = TopicId> + '_ {
         let known = self.topics.iter().enumerate().filter(|(_, topic)| topic.is_some());

@@ -13,11 +13,15 @@
 mod alter_partition;
 mod checkpoint;
 mod controller_channel;
+mod coordination;
 mod fetch;
 mod fetch_session;
+mod fetch_states;
 mod fetcher;
 mod fetcher_manager;
+mod group_coordinator;
 mod high_watermark;
+mod inter_broker_channel;
 mod isr;
 mod lifecycle;
 mod list_offsets;
@@ -27,14 +31,22 @@ mod metadata_image;
 mod metadata_response;
 mod partition;
 mod produce;
+mod produce_verification;
 mod producer_ids;
 mod purgatory;
 mod replica_manager;
+mod transaction_coordinator;
+mod transaction_verification;
 mod truncation;
+mod txn_offset_commit;
 mod view;
 
 pub use controller_channel::ChannelPurpose;
+pub use coordination::{CoordinatorKind, partition_for};
+pub use group_coordinator::{GroupMemberView, GroupSummary, GroupView};
+pub use inter_broker_channel::InterBrokerPurpose;
 pub use lifecycle::BrokerState;
+pub use transaction_coordinator::{CoordinatedTransactionState, TransactionView};
 pub use view::{BrokerView, FollowerView, PartitionView, RoleView};
 
 use crate::disk::{Disk, FlushId, FlushTarget};
@@ -43,22 +55,29 @@ use acklab_vocab::api::{Endpoint, Request, Response};
 use acklab_vocab::config::{BrokerConfig, TopicConfig};
 use acklab_vocab::ids::{
     BrokerEpoch, BrokerId, ConnectionId, ControllerId, CorrelationId, Incarnation, LeaderEpoch,
-    Offset, TopicId, TopicPartition,
+    NodeId, Offset, TopicId, TopicPartition,
 };
 use acklab_vocab::rules::ProtocolRule;
 use acklab_vocab::time::SimDuration;
 use alter_partition::AlterPartitionManager;
 use controller_channel::ControllerChannels;
+use coordination::Coordinators;
 use fetch_session::FetchSessions;
 use fetcher_manager::FetcherManager;
+use group_coordinator::GroupCoordinator;
+use inter_broker_channel::InterBrokerChannels;
 use lifecycle::Lifecycle;
 use metadata_fetch::MetadataFetch;
 use metadata_image::MetadataImage;
 use produce::HeldProduces;
+use produce_verification::VerifyingProduces;
 use producer_ids::ProducerIds;
 use purgatory::ProducePurgatory;
 use replica_manager::Replicas;
 use std::sync::Arc;
+use transaction_coordinator::TransactionCoordinator;
+use transaction_verification::TransactionVerifier;
+use txn_offset_commit::HeldOffsetCommits;
 
 /// What a broker is started with.
 #[derive(Clone, Debug)]
@@ -119,6 +138,26 @@ pub enum BrokerTimer {
     FlushDirtyLogs,
     /// `producer.id.expiration.check.interval.ms` (10 minutes) is over.
     ProducerIdExpiration,
+    /// A coordinator has read the first partition of its queue.
+    CoordinatorLoad(CoordinatorKind),
+    /// The earliest deadline among the coordinators' appends, or earlier.
+    CoordinatorAppends,
+    /// The earliest deadline of any group, or earlier: sessions, rebalances, lingering batches.
+    GroupCoordinator,
+    /// `offsets.retention.check.interval.ms` is over.
+    OffsetsExpiration,
+    /// A channel to another broker waits no longer for a connection or an answer, or tries again.
+    InterBrokerChannel(InterBrokerPurpose, BrokerId),
+    /// A refused verification of a transaction is tried again.
+    VerificationRetry,
+    /// A refused marker is sent again.
+    MarkerRetry,
+    /// Markers without a leader to go to, and ends that the log did not take, are tried again.
+    MarkersWaiting,
+    /// `transaction.abort.timed.out.transaction.cleanup.interval.ms` is over.
+    AbortTimedOutTransactions,
+    /// `transaction.remove.expired.transaction.cleanup.interval.ms` (1 hour) is over.
+    TransactionalIdExpiration,
 }
 
 /// What the operator may ask of a broker.
@@ -133,6 +172,21 @@ pub enum BrokerCall {
 pub enum NoReport {}
 
 type BrokerCx<'a> = Cx<'a, BrokerTimer, NoReport>;
+
+/// Whom to answer, and who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Requester {
+    connection: ConnectionId,
+    correlation: CorrelationId,
+    /// The process that sent the request.
+    from: NodeId,
+}
+
+impl Requester {
+    fn answer(self, cx: &mut BrokerCx<'_>, response: Response) {
+        cx.respond(self.connection, self.correlation, response);
+    }
+}
 
 /// What every part of the broker may look at.
 #[derive(Debug)]
@@ -162,6 +216,7 @@ enum Owner {
     MetadataFetch,
     ControllerChannel(ChannelPurpose),
     Fetcher(u32),
+    InterBrokerChannel(InterBrokerPurpose, BrokerId),
 }
 
 /// Who waits for a flush.
@@ -208,9 +263,16 @@ pub struct Broker {
     fetchers: FetcherManager,
     produce_purgatory: ProducePurgatory,
     held_produces: HeldProduces,
+    verifying_produces: VerifyingProduces,
     fetch_sessions: FetchSessions,
     producer_ids: ProducerIds,
     flushes: Flushes,
+    coordinators: Coordinators,
+    group_coordinator: GroupCoordinator,
+    transaction_coordinator: TransactionCoordinator,
+    transaction_verifier: TransactionVerifier,
+    held_offset_commits: HeldOffsetCommits,
+    inter_broker: InterBrokerChannels,
     /// Connections that this broker opened, ascending.
     connections: Vec<(ConnectionId, Owner)>,
 }
@@ -238,9 +300,16 @@ impl Broker {
             fetchers: FetcherManager::default(),
             produce_purgatory: ProducePurgatory::default(),
             held_produces: HeldProduces::default(),
+            verifying_produces: VerifyingProduces::default(),
             fetch_sessions: FetchSessions::default(),
             producer_ids: ProducerIds::default(),
             flushes: Flushes::default(),
+            coordinators: Coordinators::new(setup.coordination),
+            group_coordinator: GroupCoordinator::default(),
+            transaction_coordinator: TransactionCoordinator::default(),
+            transaction_verifier: TransactionVerifier::default(),
+            held_offset_commits: HeldOffsetCommits::default(),
+            inter_broker: InterBrokerChannels::default(),
             connections: Vec::new(),
         };
         broker.recover_logs(cx, previous_broker_epoch.is_some());
@@ -261,6 +330,20 @@ impl Broker {
         })
     }
 
+    /// Every transactional id that this broker coordinates.
+    pub fn coordinated_transactions(
+        &self,
+    ) -> impl Iterator<Item = CoordinatedTransactionState> + '_ {
+        self.transaction_coordinator.states()
+    }
+
+    /// The last stable offset of a partition that this broker leads.
+    #[must_use]
+    pub fn last_stable_offset(&self, partition: TopicPartition) -> Option<Offset> {
+        let slot = self.led(partition, None).ok()?;
+        Some(self.replicas[slot].log.last_stable_offset())
+    }
+
     /// Everything it leads is fully replicated and committed, nothing waits for anything, and it
     /// serves.
     #[must_use]
@@ -279,6 +362,11 @@ impl Broker {
             && self.alter_partition.is_idle()
             && self.produce_purgatory.is_empty()
             && self.held_produces.is_empty()
+            && self.verifying_produces.is_empty()
+            && self.coordinators.is_loaded()
+            && self.group_coordinator.is_settled()
+            && self.transaction_coordinator.is_idle()
+            && self.held_offset_commits.is_empty()
             && self.replicas.iter().all(full)
     }
 
@@ -299,6 +387,8 @@ impl Broker {
         if let Some(interval) = self.flush_interval() {
             cx.set_timer_after(BrokerTimer::FlushDirtyLogs, interval);
         }
+        self.start_transaction_tasks(cx);
+        self.start_offsets_expiration(cx);
     }
 
     fn connect(&mut self, cx: &mut BrokerCx<'_>, to: Endpoint, owner: Owner) -> ConnectionId {
@@ -327,6 +417,7 @@ impl Broker {
         cx: &mut BrokerCx<'_>,
         connection: ConnectionId,
         correlation: CorrelationId,
+        from: NodeId,
         request: Request,
     ) {
         if !self.lifecycle.is_serving() {
@@ -334,6 +425,7 @@ impl Broker {
             cx.close(connection);
             return;
         }
+        let requester = Requester { connection, correlation, from };
         match request {
             Request::Produce(produce) => self.on_produce(cx, connection, correlation, produce),
             Request::Fetch(fetch) => self.on_fetch(cx, connection, correlation, fetch),
@@ -344,7 +436,24 @@ impl Broker {
             Request::OffsetsForLeaderEpoch(epochs) => {
                 self.on_offsets_for_leader_epoch(cx, connection, correlation, &epochs);
             }
-            Request::InitProducerId(_) => self.on_init_producer_id(cx, connection, correlation),
+            Request::InitProducerId(init) => self.on_init_producer_id(cx, requester, init),
+            Request::AddPartitionsToTxn(add) => self.on_add_partitions_to_txn(cx, requester, add),
+            Request::AddOffsetsToTxn(add) => self.on_add_offsets_to_txn(cx, requester, add),
+            Request::TxnOffsetCommit(commit) => self.on_txn_offset_commit(cx, requester, commit),
+            Request::EndTxn(end) => self.on_end_txn(cx, requester, end),
+            Request::WriteTxnMarkers(write) => self.on_write_txn_markers(cx, requester, &write),
+            Request::FindCoordinator(find) => {
+                self.on_find_coordinator(cx, connection, correlation, find);
+            }
+            Request::JoinGroup(_)
+            | Request::SyncGroup(_)
+            | Request::Heartbeat(_)
+            | Request::LeaveGroup(_)
+            | Request::OffsetCommit(_)
+            | Request::OffsetFetch(_)
+            | Request::ConsumerGroupHeartbeat(_) => {
+                self.on_group_request(cx, requester, request);
+            }
             // A controller's APIs: a broker's listener does not know them.
             _ => cx.close(connection),
         }
@@ -355,6 +464,9 @@ impl Broker {
             Some(Owner::MetadataFetch) => self.on_metadata_connected(cx, connection),
             Some(Owner::ControllerChannel(purpose)) => self.on_channel_connected(cx, purpose),
             Some(Owner::Fetcher(fetcher)) => self.on_fetcher_connected(cx, fetcher),
+            Some(Owner::InterBrokerChannel(purpose, to)) => {
+                self.on_inter_broker_connected(cx, purpose, to);
+            }
             None => {}
         }
     }
@@ -376,6 +488,9 @@ impl Broker {
             Some(Owner::Fetcher(fetcher)) => {
                 self.on_fetcher_response(cx, fetcher, correlation, response);
             }
+            Some(Owner::InterBrokerChannel(purpose, to)) => {
+                self.on_inter_broker_response(cx, purpose, to, correlation, response);
+            }
             None => {}
         }
     }
@@ -385,6 +500,9 @@ impl Broker {
             Some(Owner::MetadataFetch) => self.on_metadata_fetch_failed(cx),
             Some(Owner::ControllerChannel(purpose)) => self.on_channel_closed(cx, purpose),
             Some(Owner::Fetcher(fetcher)) => self.on_fetcher_failed(cx, fetcher),
+            Some(Owner::InterBrokerChannel(purpose, to)) => {
+                self.on_inter_broker_closed(cx, purpose, to);
+            }
             None => self.forget_fetch_session(connection),
         }
     }
@@ -404,6 +522,18 @@ impl Broker {
             BrokerTimer::HighWatermarkCheckpoint => self.on_high_watermark_checkpoint(cx),
             BrokerTimer::FlushDirtyLogs => self.on_flush_dirty_logs(cx),
             BrokerTimer::ProducerIdExpiration => self.on_producer_id_expiration(cx),
+            BrokerTimer::CoordinatorLoad(kind) => self.on_coordinator_load(cx, kind),
+            BrokerTimer::CoordinatorAppends => self.expire_coordinator_appends(cx),
+            BrokerTimer::GroupCoordinator => self.on_group_timer(cx),
+            BrokerTimer::OffsetsExpiration => self.on_offsets_expiration(cx),
+            BrokerTimer::InterBrokerChannel(purpose, to) => {
+                self.on_inter_broker_timer(cx, purpose, to);
+            }
+            BrokerTimer::VerificationRetry => self.on_verification_retry(cx),
+            BrokerTimer::MarkerRetry => self.on_marker_retry(cx),
+            BrokerTimer::MarkersWaiting => self.on_markers_waiting(cx),
+            BrokerTimer::AbortTimedOutTransactions => self.on_abort_timed_out_transactions(cx),
+            BrokerTimer::TransactionalIdExpiration => self.on_transactional_id_expiration(cx),
         }
     }
 
@@ -435,8 +565,8 @@ impl Machine for Broker {
             return;
         }
         match input {
-            Input::Request { connection, correlation, from: _, request } => {
-                self.on_request(cx, connection, correlation, *request);
+            Input::Request { connection, correlation, from, request } => {
+                self.on_request(cx, connection, correlation, from, *request);
             }
             Input::Connected(connection) => self.on_connected(cx, connection),
             Input::Response { connection, correlation, response } => {

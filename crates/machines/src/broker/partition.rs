@@ -4,6 +4,7 @@
 //! (KIP-497). Left out: future replicas in other log directories, and replicas that are being
 //! added.
 
+use super::coordination::ParkedAppend;
 use super::fetch_session::FetchWatcher;
 use super::high_watermark::{FollowerState, Progress, effective_min_isr, next_high_watermark};
 use super::log::Log;
@@ -14,7 +15,9 @@ use acklab_vocab::ids::{
 };
 use acklab_vocab::metadata_log::PartitionState;
 use acklab_vocab::rules::ProtocolRule;
+use acklab_vocab::time::SimTime;
 use acklab_vocab::trace::TraceEvent;
+use std::collections::VecDeque;
 
 /// A partition on this broker.
 #[derive(Debug)]
@@ -35,8 +38,12 @@ pub(super) struct Partition {
     pub replicas: BrokerList,
     /// Parked produce requests that wait for this partition, in order of arrival.
     pub parked_produces: Vec<u32>,
+    /// A coordinator's appends that wait to be replicated, in the order of the log.
+    pub coordinator_appends: VecDeque<ParkedAppend>,
     /// Connections whose fetches include this partition.
     pub fetch_watchers: Vec<FetchWatcher>,
+    /// It is among those that may have changed since the fetch sessions noticed.
+    pub change_noted: bool,
 }
 
 /// What a broker is to a partition.
@@ -111,7 +118,9 @@ impl Partition {
             partition_epoch: PartitionEpoch(0),
             replicas: BrokerList::new(),
             parked_produces: Vec::new(),
+            coordinator_appends: VecDeque::new(),
             fetch_watchers: Vec::new(),
+            change_noted: false,
         }
     }
 
@@ -355,6 +364,29 @@ impl Partition {
             });
         }
         Ok(changed)
+    }
+
+    /// A follower that is in sync and has the whole log has gone on fetching, for the last time at
+    /// `last`, and nothing was new on either side.
+    pub fn record_quiet_fetches(&mut self, follower: BrokerId, last: SimTime) {
+        let leader = self.leader_state_mut();
+        if let Some(state) = leader.and_then(|leader| leader.follower(follower)) {
+            state.record_quiet_fetches(last);
+        }
+    }
+
+    /// Whether a fetch of `follower` from the log end, in the current epoch, would teach the leader
+    /// nothing but that it has fetched.
+    pub fn learns_nothing_from(&self, follower: BrokerId) -> bool {
+        let log_end = Some(self.log.end_offset());
+        self.leader_state().is_some_and(|leader| {
+            let mut followers = leader.followers.iter();
+            let state = followers.find(|state| state.broker == follower);
+            leader.isr.contains(&follower)
+                && state.is_some_and(|state| {
+                    state.log_end_offset == log_end && state.leader_end_at_last_fetch == log_end
+                })
+        })
     }
 
     /// Advances the leader's high watermark as far as the followers allow. Returns whether it

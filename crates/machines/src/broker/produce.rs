@@ -2,13 +2,15 @@
 //!
 //! Mirrors `KafkaApis.handleProduceRequest`, `ReplicaManager.appendRecords` and
 //! `Partition.appendRecordsToLeader`. A flush that `flush.messages` asks for holds the rest of the
-//! request back, as the append does in Kafka. Left out: transactions and their verification
-//! (KIP-890).
+//! request back, as the append does in Kafka. So does the verification of a transaction's first
+//! write to a partition (KIP-890, [`produce_verification`](super::produce_verification)).
 
 use super::partition::Partition;
+use super::produce_verification::{Verified, VerifyingProduce};
 use super::purgatory::ParkedProduce;
 use super::{Broker, BrokerCx, FlushWaiter, Shared};
 use crate::broker::log::Append;
+use crate::broker::log::verification::VerificationGuard;
 use crate::disk::FlushTarget;
 use acklab_vocab::api::{
     Acks, PartitionProduce, PartitionProduceResponse, ProduceRequest, ProduceResponse, Response,
@@ -97,12 +99,31 @@ impl Broker {
         correlation: CorrelationId,
         request: ProduceRequest,
     ) {
+        let verifies = self.shared.has(ProtocolRule::VerifyTransactionalWrites);
+        if request.transactional_id.is_some() && verifies {
+            let began = cx.now();
+            self.verify_produce(cx, VerifyingProduce { connection, correlation, request, began });
+        } else {
+            let verified = Verified::default();
+            self.append_produce(cx, connection, correlation, &request, &verified);
+        }
+    }
+
+    /// Appends the batches of a request that nothing holds back any more.
+    pub(super) fn append_produce(
+        &mut self,
+        cx: &mut BrokerCx<'_>,
+        connection: ConnectionId,
+        correlation: CorrelationId,
+        request: &ProduceRequest,
+        verified: &Verified,
+    ) {
         let acks = request.acks;
         let held = self.held_produces.last + 1;
         let mut flushes_left = 0;
         let mut outcomes = SmallVec::new();
         for entry in &request.partitions {
-            let outcome = self.append_records(cx, acks, entry);
+            let outcome = self.append_records(cx, acks, entry, verified);
             if let Some(slot) = outcome.slot {
                 flushes_left +=
                     usize::from(self.flush_if_due(cx, slot, FlushWaiter::Produce(held)));
@@ -153,10 +174,15 @@ impl Broker {
         cx: &mut BrokerCx<'_>,
         acks: Acks,
         entry: &PartitionProduce,
+        verified: &Verified,
     ) -> ProduceOutcome {
         let partition = entry.partition;
         let records = Arc::clone(&entry.batch.records);
-        match self.try_append(cx, acks, entry) {
+        let appended = match verified.error(partition) {
+            Some(error) => Err(error),
+            None => self.try_append(cx, acks, entry, verified.guard(partition)),
+        };
+        match appended {
             Ok((slot, base_offset, required)) => ProduceOutcome {
                 partition,
                 slot: Some(slot),
@@ -190,6 +216,7 @@ impl Broker {
         cx: &mut BrokerCx<'_>,
         acks: Acks,
         entry: &PartitionProduce,
+        guard: Option<VerificationGuard>,
     ) -> Result<(usize, Offset, Offset), ErrorCode> {
         // A produce request carries no leader epoch: it cannot be fenced.
         let slot = self.led(entry.partition, None)?;
@@ -201,7 +228,7 @@ impl Broker {
         }
         let (now, leader_epoch) = (cx.now(), partition.leader_epoch);
         let id = partition.id;
-        match partition.log.append_as_leader(cx.disk(), now, leader_epoch, &entry.batch)? {
+        match partition.log.append_as_leader(cx.disk(), now, leader_epoch, &entry.batch, guard)? {
             Append::Appended(batch) => {
                 let (base_offset, next_offset) = (batch.base_offset, batch.next_offset());
                 cx.trace(|| TraceEvent::Appended { partition: id, batch });

@@ -7,12 +7,9 @@
 
 use super::controller_channel::ChannelPurpose;
 use super::{Broker, BrokerCx};
-use acklab_vocab::api::{
-    AllocateProducerIdsRequest, AllocateProducerIdsResponse, InitProducerIdResponse, Request,
-    Response,
-};
+use acklab_vocab::api::{AllocateProducerIdsRequest, AllocateProducerIdsResponse, Request};
 use acklab_vocab::error::ErrorCode;
-use acklab_vocab::ids::{ConnectionId, CorrelationId, ProducerEpoch, ProducerId};
+use acklab_vocab::ids::ProducerId;
 
 /// Ids that this broker may hand out.
 #[derive(Debug, Default)]
@@ -30,7 +27,8 @@ struct Block {
 }
 
 impl ProducerIds {
-    fn take(&mut self) -> Option<ProducerId> {
+    /// The next id, if there is one at hand.
+    pub fn take(&mut self) -> Option<ProducerId> {
         if self.current.used == self.current.count {
             self.current = self.next.take()?;
         }
@@ -47,23 +45,21 @@ impl ProducerIds {
 }
 
 impl Broker {
-    pub(super) fn on_init_producer_id(
+    /// A producer id that nobody has (`ProducerIdManager.generateProducerId`).
+    ///
+    /// # Errors
+    /// COORDINATOR_LOAD_IN_PROGRESS: there is none at hand; the next block is being asked for.
+    pub(super) fn take_producer_id(
         &mut self,
         cx: &mut BrokerCx<'_>,
-        connection: ConnectionId,
-        correlation: CorrelationId,
-    ) {
+    ) -> Result<ProducerId, ErrorCode> {
         let id = self.producer_ids.take();
-        let response = InitProducerIdResponse {
-            error: if id.is_some() {
-                ErrorCode::None
-            } else {
-                ErrorCode::CoordinatorLoadInProgress
-            },
-            producer_id: id.unwrap_or_default(),
-            producer_epoch: ProducerEpoch(0),
-        };
-        cx.respond(connection, correlation, Response::InitProducerId(response));
+        self.replenish_producer_ids(cx);
+        id.ok_or(ErrorCode::CoordinatorLoadInProgress)
+    }
+
+    /// Asks for the next block of ids if this one is nearly used up.
+    pub(super) fn replenish_producer_ids(&mut self, cx: &mut BrokerCx<'_>) {
         let Some(broker_epoch) = self.shared.broker_epoch else { return };
         if self.producer_ids.wants_block() {
             self.producer_ids.in_flight = true;

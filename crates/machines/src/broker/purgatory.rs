@@ -6,7 +6,7 @@
 //! nowhere.
 
 use super::fetch::answers_at_once;
-use super::fetch_session::ParkedFetch;
+use super::fetch_session::{FetchParameters, FetchWatcher, ParkedFetch};
 use super::produce::ProduceOutcome;
 use super::{Broker, BrokerCx, BrokerTimer};
 use acklab_vocab::api::{Acks, Isolation};
@@ -91,12 +91,14 @@ impl Broker {
     /// The partition's high watermark moved: appends may be done, consumers may read on.
     pub(super) fn complete_after_high_watermark(&mut self, cx: &mut BrokerCx<'_>, slot: usize) {
         self.complete_produces(cx, slot);
+        self.complete_coordinator_appends(cx, slot);
         self.complete_fetches(cx, slot, false);
     }
 
     /// Another broker leads the partition now.
     pub(super) fn complete_after_stepping_down(&mut self, cx: &mut BrokerCx<'_>, slot: usize) {
         self.complete_produces(cx, slot);
+        self.complete_coordinator_appends(cx, slot);
         self.complete_fetches(cx, slot, true);
     }
 
@@ -181,13 +183,14 @@ impl Broker {
 
     /// Looks at the fetches that wait for a partition. `log_end_moved`: followers wait for that.
     fn complete_fetches(&mut self, cx: &mut BrokerCx<'_>, slot: usize, log_end_moved: bool) {
+        self.fetch_sessions.notice_changes(&mut self.replicas);
         for at in 0..self.replicas[slot].fetch_watchers.len() {
             let watcher = self.replicas[slot].fetch_watchers[at];
             let Some(parked) = &self.fetch_sessions.get(watcher.session).parked else { continue };
-            if parked.request.isolation == Isolation::LogEnd && !log_end_moved {
+            if parked.parameters.isolation == Isolation::LogEnd && !log_end_moved {
                 continue;
             }
-            if self.is_fetch_due(cx, parked, watcher.index as usize) {
+            if self.is_fetch_due(cx, watcher, parked.parameters) {
                 self.answer_parked_fetch(cx, watcher.session);
             }
         }
@@ -195,23 +198,31 @@ impl Broker {
 
     /// Whether a change of its partition at `index` lets a fetch be answered
     /// (`DelayedFetch.tryComplete`).
-    fn is_fetch_due(&self, cx: &mut BrokerCx<'_>, parked: &ParkedFetch, index: usize) -> bool {
-        let request = &parked.request;
-        let changed = &request.partitions[index];
+    fn is_fetch_due(
+        &self,
+        cx: &mut BrokerCx<'_>,
+        watcher: FetchWatcher,
+        parameters: FetchParameters,
+    ) -> bool {
+        let session = self.fetch_sessions.get(watcher.session);
+        let Some(changed) = session.get(watcher.index).map(|known| &known.fetch) else {
+            return false;
+        };
         if self.led(changed.partition, changed.current_leader_epoch).is_err() {
             return true;
         }
-        if request.min_bytes <= 1 {
-            return self.bytes_readable(cx, request.isolation, changed) > 0;
+        let isolation = parameters.isolation;
+        if parameters.min_bytes <= 1 {
+            return self.bytes_readable(cx, isolation, changed) > 0;
         }
-        let partitions = request.partitions.iter();
-        let readable = partitions.map(|fetch| self.bytes_readable(cx, request.isolation, fetch));
-        answers_at_once(readable.sum(), request.min_bytes)
+        let fetches = session.active_fetches();
+        let readable = fetches.map(|fetch| self.bytes_readable(cx, isolation, fetch));
+        answers_at_once(readable.sum(), parameters.min_bytes)
     }
 
     fn answer_parked_fetch(&mut self, cx: &mut BrokerCx<'_>, session: u32) {
         if let Some(parked) = self.fetch_sessions.get_mut(session).parked.take() {
-            let reads = self.read_from_log(cx, session, &parked.request, None);
+            let reads = self.read_from_log(cx, session, parked.parameters, None);
             self.answer_fetch(cx, session, parked.correlation, reads);
         }
     }

@@ -20,6 +20,8 @@ use acklab_vocab::trace::TraceEvent;
 pub(super) struct Replicas {
     partitions: Vec<Partition>,
     index: PartitionIndexMap,
+    /// Those that may have changed since the fetch sessions noticed; each once.
+    changed: Vec<usize>,
 }
 
 impl Replicas {
@@ -38,6 +40,26 @@ impl Replicas {
         self.partitions.len()
     }
 
+    /// A partition, to change what no fetch reads: what is known of its followers, who watches it.
+    pub fn quietly(&mut self, slot: usize) -> &mut Partition {
+        &mut self.partitions[slot]
+    }
+
+    /// The partition may have changed.
+    pub fn note_change(&mut self, slot: usize) {
+        let partition = &mut self.partitions[slot];
+        if !std::mem::replace(&mut partition.change_noted, true) {
+            self.changed.push(slot);
+        }
+    }
+
+    /// A partition that may have changed and was not yet noticed.
+    pub fn next_changed(&mut self) -> Option<usize> {
+        let slot = self.changed.pop()?;
+        self.partitions[slot].change_noted = false;
+        Some(slot)
+    }
+
     fn insert(&mut self, partition: Partition) -> usize {
         let slot = self.partitions.len();
         self.index.set(partition.id, slot as u32);
@@ -54,8 +76,10 @@ impl std::ops::Index<usize> for Replicas {
     }
 }
 
+/// Whoever may change a partition is taken to have changed it: no fetch overlooks it.
 impl std::ops::IndexMut<usize> for Replicas {
     fn index_mut(&mut self, slot: usize) -> &mut Partition {
+        self.note_change(slot);
         &mut self.partitions[slot]
     }
 }
@@ -178,8 +202,15 @@ impl Broker {
         let partition = state.partition;
         self.stop_fetching(partition);
         let slot = self.replicas.slot(partition).unwrap_or_else(|| self.open_log(cx, partition));
+        let replica = &self.replicas[slot];
+        let epoch_before = replica.is_hosted().then_some(replica.leader_epoch);
+        self.fetch_sessions.activate(slot, &mut self.replicas);
         if self.replicas[slot].make_leader(cx, &self.shared, state) {
             self.complete_after_high_watermark(cx, slot);
+        }
+        let leader_epoch = self.replicas[slot].leader_epoch;
+        if epoch_before.is_none_or(|before| leader_epoch > before) {
+            self.coordinator_elected(cx, partition, leader_epoch);
         }
     }
 
@@ -191,18 +222,20 @@ impl Broker {
     ) -> Option<StartFetching> {
         let partition = state.partition;
         let slot = self.replicas.slot(partition).unwrap_or_else(|| self.open_log(cx, partition));
-        let replica = &mut self.replicas[slot];
+        let replica = &self.replicas[slot];
         // Only a new leader epoch concerns a follower (`TopicDelta.localChanges`).
         if replica.is_hosted() && state.leader_epoch <= replica.leader_epoch {
             return None;
         }
         let leader_before = replica.leader.filter(|_| replica.is_hosted());
         let was_leader = matches!(replica.role, Role::Leader(_));
-        if !replica.make_follower(cx, state) {
+        self.fetch_sessions.activate(slot, &mut self.replicas);
+        if !self.replicas[slot].make_follower(cx, state) {
             return None;
         }
         if was_leader {
             self.complete_after_stepping_down(cx, slot);
+            self.coordinator_resigned(cx, partition);
         }
         self.stop_fetching(partition);
         let shutting_down = self.lifecycle.is_shutting_down();

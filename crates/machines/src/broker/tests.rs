@@ -3,6 +3,11 @@
 
 mod cluster;
 mod following;
+mod groups;
 mod leading;
 mod life;
 mod rig;
+mod sessions;
+mod transaction_bench;
+mod transactional_offsets;
+mod transactions;

@@ -1,8 +1,10 @@
 //! What `acklab replay` shows of a broker.
 
 use super::Broker;
+use super::group_coordinator::GroupView;
 use super::lifecycle::BrokerState;
 use super::partition::{Partition, Role};
+use super::transaction_coordinator::TransactionView;
 use crate::disk::Disk;
 use acklab_vocab::ids::{
     BrokerEpoch, BrokerId, BrokerList, ControllerId, LeaderEpoch, MetadataOffset, Offset,
@@ -27,6 +29,10 @@ pub struct BrokerView {
     pub metadata_offset: MetadataOffset,
     /// Its partitions, ascending.
     pub partitions: Vec<PartitionView>,
+    /// The groups that it coordinates, ascending.
+    pub groups: Vec<GroupView>,
+    /// The transactional ids that it coordinates, ascending.
+    pub transactions: Vec<TransactionView>,
 }
 
 /// A partition on a broker.
@@ -50,6 +56,8 @@ pub struct PartitionView {
     pub flushed_end_offset: Offset,
     /// First offset not known to be committed.
     pub high_watermark: Offset,
+    /// First offset that an open transaction may still decide; the high watermark if there is none.
+    pub last_stable_offset: Offset,
     /// How many produce requests wait for it.
     pub parked_produces: usize,
     /// How many fetches wait for it.
@@ -100,6 +108,8 @@ impl BrokerView {
             controller: broker.metadata_fetch.controller().map(|(controller, _)| controller),
             metadata_offset: broker.metadata_fetch.applied(),
             partitions,
+            groups: broker.group_views(),
+            transactions: broker.transaction_coordinator.views(),
         }
     }
 }
@@ -111,7 +121,7 @@ impl PartitionView {
         let parked = watchers.filter(|w| broker.fetch_sessions.get(w.session).parked.is_some());
         PartitionView {
             partition: partition.id,
-            role: RoleView::of(&partition.role),
+            role: RoleView::of(broker, partition),
             leader: partition.leader,
             leader_epoch: partition.leader_epoch,
             partition_epoch: partition.partition_epoch,
@@ -119,6 +129,7 @@ impl PartitionView {
             log_end_offset: log.end_offset(),
             flushed_end_offset: disk.log(log.id()).flushed_end_offset(),
             high_watermark: log.high_watermark(),
+            last_stable_offset: log.last_stable_offset(),
             parked_produces: partition.parked_produces.len(),
             parked_fetches: parked.count(),
         }
@@ -126,8 +137,17 @@ impl PartitionView {
 }
 
 impl RoleView {
-    fn of(role: &Role) -> Self {
-        match role {
+    fn of(broker: &Broker, partition: &Partition) -> Self {
+        // What is quiet is written down late.
+        let quiet_fetch = |follower: BrokerId| {
+            let watchers = partition.fetch_watchers.iter();
+            let fetches = watchers.filter_map(|watcher| {
+                broker.fetch_sessions.get(watcher.session).last_quiet_fetch(watcher.index)
+            });
+            let own = fetches.filter(|(replica, _)| replica.broker == follower);
+            own.map(|(_, at)| at).max()
+        };
+        match &partition.role {
             Role::Unassigned => RoleView::Unassigned,
             Role::Follower => RoleView::Follower,
             Role::Leader(leader) => RoleView::Leader {
@@ -141,6 +161,7 @@ impl RoleView {
                         broker: follower.broker,
                         log_end_offset: follower.log_end_offset,
                         last_caught_up: Some(follower.last_caught_up)
+                            .max(quiet_fetch(follower.broker))
                             .filter(|&at| at != super::high_watermark::NEVER_BEFORE),
                     })
                     .collect(),

@@ -1,9 +1,10 @@
 //! The network side of every client: Kafka's `NetworkClient` with `ClusterConnectionStates`,
 //! `InFlightRequests` and `Metadata`.
 //!
-//! One connection per broker. Requests on it are answered in order; when one is not answered within
-//! the request timeout, or the connection is lost, all of them are given back at once, with what
-//! they were for (`P`). Every disconnection asks for fresh metadata, which any broker may give.
+//! One connection per broker, and one more to a consumer's coordinator ([`NetworkClient::know`]).
+//! Requests on it are answered in order; when one is not answered within the request timeout, or
+//! the connection is lost, all of them are given back at once, with what they were for (`P`). Every
+//! disconnection asks for fresh metadata, which any broker may give.
 //!
 //! A machine embeds a [`NetworkClient`], hands it the inputs about connections, then takes the
 //! [`Completion`]s one by one and ends with [`NetworkClient::poll`]. It keeps one timer for all of
@@ -13,6 +14,7 @@
 //! throttling, and the second connection that Kafka opens to a broker that it first knew as a
 //! bootstrap address. None decides the fate of a record.
 
+pub mod aborted;
 pub mod backoff;
 mod connection;
 pub mod metadata;
@@ -160,6 +162,12 @@ impl<P> NetworkClient<P> {
         self.completions.pop_front()
     }
 
+    /// Whether [`NetworkClient::next_completion`] has one.
+    #[must_use]
+    pub fn has_completions(&self) -> bool {
+        !self.completions.is_empty()
+    }
+
     /// How many requests of the caller wait for an answer.
     #[must_use]
     pub fn in_flight_count(&self) -> usize {
@@ -210,6 +218,49 @@ impl<P> NetworkClient<P> {
             }
         }
         false
+    }
+
+    /// Makes a node known that no metadata answer has named: a coordinator, or the connection of
+    /// its own that a consumer has to one. It is not asked for metadata on account of this.
+    pub fn know(&mut self, node: BrokerId, endpoint: Endpoint) {
+        match self.find(node) {
+            Ok(index) => self.nodes[index].endpoint = endpoint,
+            Err(index) => self.nodes.insert(index, Node::new(node, endpoint)),
+        }
+    }
+
+    /// Whether the last connection has failed and it is too early for another
+    /// (`ConsumerNetworkClient.isUnavailable`).
+    #[must_use]
+    pub fn is_unavailable(&self, broker: BrokerId, now: SimTime) -> bool {
+        let Ok(index) = self.find(broker) else { return false };
+        let node = &self.nodes[index];
+        node.state == ConnectionState::Disconnected
+            && node.last_connect_attempt.is_some()
+            && node.may_connect_at() > now
+    }
+
+    /// How many requests are in flight to one broker.
+    #[must_use]
+    pub fn in_flight_to(&self, broker: BrokerId) -> usize {
+        self.find(broker).map_or(0, |index| self.nodes[index].in_flight.len())
+    }
+
+    /// Closes a broker's connection, if there is one, and gives back what is in flight on it
+    /// (`NetworkClient.disconnect`).
+    pub fn disconnect_from<T, R>(&mut self, cx: &mut Cx<'_, T, R>, broker: BrokerId) {
+        let Ok(index) = self.find(broker) else { return };
+        if let Some(connection) = self.nodes[index].connection() {
+            cx.close(connection);
+            self.give_back(cx, index, Loss::Disconnected);
+        }
+    }
+
+    /// There is no connection to `broker`, nor an attempt at one
+    /// (`NetworkClient.connectionFailed`).
+    #[must_use]
+    pub fn has_no_connection(&self, broker: BrokerId) -> bool {
+        self.find(broker).is_ok_and(|index| self.nodes[index].connection().is_none())
     }
 
     /// Sends a request to a broker that is ready. It is in flight until its [`Completion`].
@@ -460,6 +511,16 @@ impl<P> NetworkClient<P> {
     /// (`NetworkClient.processDisconnection`).
     fn disconnect<T, R>(&mut self, cx: &mut Cx<'_, T, R>, index: usize, loss: Loss) {
         let now = cx.now();
+        self.give_back(cx, index, loss);
+        if !self.metadata_in_flight && self.metadata.next_update() <= now {
+            self.metadata.failed(now, cx.rng());
+        }
+        self.metadata.request_update();
+    }
+
+    /// Gives back everything in flight on a connection that is no more.
+    fn give_back<T, R>(&mut self, cx: &mut Cx<'_, T, R>, index: usize, loss: Loss) {
+        let now = cx.now();
         let node = &mut self.nodes[index];
         let (broker, connection) = (node.broker, node.connection());
         self.connections.retain(|&(open, _)| Some(open) != connection);
@@ -480,10 +541,6 @@ impl<P> NetworkClient<P> {
                 }
             }
         }
-        if !self.metadata_in_flight && self.metadata.next_update() <= now {
-            self.metadata.failed(now, cx.rng());
-        }
-        self.metadata.request_update();
     }
 
     fn on_metadata<T, R>(

@@ -1,18 +1,21 @@
 //! A bench for one producer: it answers by hand, and says what the producer did in short lines.
 //!
 //! `c0 produce p0[1-2]` is a produce request on connection 0 with records 1 and 2 for partition 0;
-//! idempotent, with producer epoch and base sequence, `p0[1-2]@0:1`. Its timer goes off by itself
-//! as time passes.
+//! idempotent, with producer epoch and base sequence, `p0[1-2]@0:1`, and in a transaction `p0[1-2]t@0:1`. Its timer goes
+//! off by itself as time passes.
 
 use super::{
     NewRecord, Producer, ProducerCall, ProducerInput, ProducerReport, ProducerSetup, ProducerTimer,
+    TransactionCall, TransactionFailure,
 };
 use crate::disk::Disk;
 use crate::machine::{Cx, Effect, Input, Machine, Outbox};
 use crate::rng::NodeRng;
 use acklab_vocab::api::{
-    Acks, CurrentLeader, Endpoint, Frame, InitProducerIdResponse, Listener, MetadataResponse,
-    PartitionMetadata, PartitionProduceResponse, ProduceResponse, Request, Response,
+    Acks, AddOffsetsToTxnResponse, AddPartitionsToTxnResponse, CoordinatorKey, CurrentLeader,
+    EndTxnResponse, Endpoint, FindCoordinatorResponse, Frame, InitProducerIdRequest,
+    InitProducerIdResponse, Listener, MetadataResponse, OffsetCommitResponse, PartitionMetadata,
+    PartitionProduceResponse, ProduceResponse, Request, Response,
 };
 use acklab_vocab::config::{
     ClientConfig, JavaProducerConfig, LibrdkafkaProducerConfig, Partitioner, ProducerConfig,
@@ -20,7 +23,7 @@ use acklab_vocab::config::{
 use acklab_vocab::error::ErrorCode;
 use acklab_vocab::ids::{
     BrokerId, BrokerList, ConnectionId, CorrelationId, LeaderEpoch, NodeId, Offset, PartitionIndex,
-    ProducerEpoch, ProducerId, ProducerIndex, TopicId, TopicPartition,
+    ProducerEpoch, ProducerId, ProducerIndex, TopicId, TopicPartition, TransactionalId,
 };
 use acklab_vocab::record::Record;
 use acklab_vocab::rules::ProtocolRules;
@@ -129,13 +132,29 @@ pub(super) struct Bench {
 impl Bench {
     /// Boots at 0 ms with broker 1 for bootstrap; nothing is answered.
     pub fn boot(config: ProducerConfig) -> (Bench, Vec<String>) {
+        Bench::boot_as(config, None)
+    }
+
+    /// A Java producer with `transactional.id` 3 that has met broker 1, which leads partition 0 of topic 0.
+    pub fn transactional(config: JavaProducerConfig) -> Bench {
+        let id = Some(TransactionalId(3));
+        let (mut bench, _) = Bench::boot_as(ProducerConfig::Java(config), id);
+        bench.connected(0);
+        bench.answer_metadata();
+        bench
+    }
+
+    fn boot_as(
+        config: ProducerConfig,
+        transactional_id: Option<TransactionalId>,
+    ) -> (Bench, Vec<String>) {
         let setup = ProducerSetup {
             config: Arc::new(config),
             bootstrap: vec![(BrokerId(1), endpoint(1))],
             producer: ProducerIndex(0),
             instance: 0,
             stride: 1,
-            transactional_id: None,
+            transactional_id,
         };
         let (mut rng, mut disk, mut outbox) =
             (NodeRng::for_test(1), Disk::default(), Outbox::default());
@@ -308,6 +327,50 @@ impl Bench {
         self.respond(connection, correlation, Response::InitProducerId(answer))
     }
 
+    /// The application calls the transactional API.
+    pub fn call(&mut self, call: TransactionCall) -> Vec<String> {
+        self.input(Input::Call(ProducerCall::Transaction(call)))
+    }
+
+    /// Answers the oldest request, a transactional one, with an error or success: coordinators are at broker 1, the id is
+    /// 7, and with `transaction.version` 2 every end of a transaction raises its epoch.
+    pub fn answer_transactional(&mut self, error: ErrorCode) -> Vec<String> {
+        let (connection, correlation, request) = self.wire.pop_front().expect("a request");
+        let raised = |epoch: Option<ProducerEpoch>| {
+            (ProducerId(7), ProducerEpoch(epoch.map_or(0, |epoch| epoch.0 + 1)))
+        };
+        let response = match request {
+            Request::FindCoordinator(_) => {
+                let coordinator = error.is_none().then_some((BrokerId(1), NodeId(1)));
+                Response::FindCoordinator(FindCoordinatorResponse { error, coordinator })
+            }
+            Request::InitProducerId(request) => {
+                let (producer_id, producer_epoch) = raised(request.current.map(|(_, epoch)| epoch));
+                let answer = InitProducerIdResponse { error, producer_id, producer_epoch };
+                Response::InitProducerId(answer)
+            }
+            Request::AddPartitionsToTxn(request) => {
+                let partitions = request.partitions.iter().map(|&partition| (partition, error));
+                let partitions = partitions.collect();
+                Response::AddPartitionsToTxn(AddPartitionsToTxnResponse { partitions })
+            }
+            Request::AddOffsetsToTxn(_) => {
+                Response::AddOffsetsToTxn(AddOffsetsToTxnResponse { error })
+            }
+            Request::TxnOffsetCommit(request) => {
+                let partitions = request.offsets.iter().map(|offset| (offset.partition, error));
+                let partitions = partitions.collect();
+                Response::TxnOffsetCommit(OffsetCommitResponse { partitions })
+            }
+            Request::EndTxn(request) => {
+                let next = request.version_2.then(|| raised(Some(request.producer_epoch)));
+                Response::EndTxn(EndTxnResponse { error, next })
+            }
+            other => panic!("not a transactional request: {other:?}"),
+        };
+        self.respond(connection, correlation, response)
+    }
+
     fn respond(
         &mut self,
         connection: ConnectionId,
@@ -344,6 +407,17 @@ impl Bench {
             Effect::Report(ProducerReport::Closed) => "closed".to_owned(),
             Effect::Report(ProducerReport::Completed { outcome, records, .. }) => {
                 format!("{} {}", range(records), outcome_line(*outcome))
+            }
+            Effect::Report(ProducerReport::TransactionCallReturned { call, failure }) => {
+                let call = format!("{call:?}").to_lowercase();
+                match failure {
+                    None => format!("{call} returned"),
+                    Some(TransactionFailure::Abortable(error)) => {
+                        format!("{call} abortable {error}")
+                    }
+                    Some(TransactionFailure::Fatal(error)) => format!("{call} fatal {error}"),
+                    Some(TransactionFailure::Timeout) => format!("{call} timed out"),
+                }
             }
             other => panic!("a producer does not do this: {other:?}"),
         })
@@ -394,13 +468,41 @@ fn request_line(request: &Request) -> String {
                     let stamp = entry.batch.stamp.map_or(String::new(), |stamp| {
                         format!("@{}:{}", stamp.epoch, stamp.base_sequence)
                     });
-                    format!("p{}{}{stamp}", entry.partition.partition, range(&entry.batch.records))
+                    let transactional = if entry.batch.transactional { "t" } else { "" };
+                    assert_eq!(entry.batch.transactional, produce.transactional_id.is_some());
+                    let range = range(&entry.batch.records);
+                    format!("p{}{range}{transactional}{stamp}", entry.partition.partition)
                 })
                 .collect();
             format!("produce {}", batches.join(" "))
         }
         Request::Metadata(_) => "metadata".to_owned(),
-        Request::InitProducerId(_) => "init producer id".to_owned(),
+        Request::InitProducerId(InitProducerIdRequest { transactional: None, .. }) => {
+            "init producer id".to_owned()
+        }
+        Request::InitProducerId(request) => match request.current {
+            None => "init transactional id".to_owned(),
+            Some((_, epoch)) => format!("init after epoch {epoch}"),
+        },
+        Request::FindCoordinator(request) => match request.key {
+            CoordinatorKey::Group(group) => format!("find coordinator of group {group}"),
+            CoordinatorKey::Transaction(id) => format!("find coordinator of transaction {id}"),
+        },
+        Request::AddPartitionsToTxn(request) => {
+            let partitions =
+                request.partitions.iter().map(|entry| format!(" p{}", entry.partition));
+            format!("add@{}{}", request.producer_epoch, partitions.collect::<String>())
+        }
+        Request::AddOffsetsToTxn(request) => format!("add offsets@{}", request.producer_epoch),
+        Request::TxnOffsetCommit(request) => {
+            let member =
+                request.member.map_or(String::new(), |member| format!(" of member {member}"));
+            let count = request.offsets.len();
+            format!("commit {count} offsets@{}{member}", request.producer_epoch)
+        }
+        Request::EndTxn(request) => {
+            format!("{:?}@{}", request.result, request.producer_epoch).to_lowercase()
+        }
         other => panic!("a producer does not ask this: {other:?}"),
     }
 }

@@ -5,7 +5,7 @@ use crate::disk::Disk;
 use crate::machine::{Effect, Outbox};
 use crate::rng::NodeRng;
 use acklab_vocab::api::{
-    CurrentLeader, EpochEndOffset, FetchRequest, FetchResponse, Frame, Isolation,
+    CurrentLeader, EpochEndOffset, FetchRequest, FetchResponse, FetchSessionUpdate, Frame, Isolation,
     ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTimestamp, Listener, MetadataResponse,
     OffsetsForLeaderEpochRequest, OffsetsForLeaderEpochResponse, PartitionFetch,
     PartitionFetchResponse, PartitionListOffsetsResponse, PartitionMetadata, Request, Response,
@@ -15,7 +15,7 @@ use acklab_vocab::ids::{ConnectionId, CorrelationId, NodeId, RecordId};
 use acklab_vocab::record::{Payload, Record, RecordBatch};
 use acklab_vocab::rules::ProtocolRules;
 use acklab_vocab::time::SimDuration;
-use acklab_vocab::trace::CloseReason;
+use acklab_vocab::trace::{CloseReason, TraceEvent};
 use acklab_vocab::version::KafkaVersion;
 use smallvec::SmallVec;
 
@@ -295,6 +295,7 @@ fn fetch(broker: u16, epoch: u32, partitions: &[(TopicPartition, u64)]) -> (u16,
         min_bytes: 1,
         max_bytes: 50 << 20,
         isolation: Isolation::HighWatermark,
+        session: FetchSessionUpdate::Full,
         partitions: partitions.collect(),
     };
     (broker, Request::Fetch(request))
@@ -313,7 +314,8 @@ fn epoch_offsets(broker: u16, current: u32, asked: u32) -> (u16, Request) {
 }
 
 fn read(partition: TopicPartition, from: u64, batch: &Arc<RecordBatch>) -> TraceEvent {
-    TraceEvent::RecordsRead { partition, from: Offset(from), batch: Arc::clone(batch) }
+    let to = batch.next_offset();
+    TraceEvent::RecordsRead { partition, from: Offset(from), to, batch: Arc::clone(batch) }
 }
 
 fn reset(from: Option<u64>, to: u64, truncated: bool) -> TraceEvent {
@@ -477,7 +479,7 @@ fn a_position_out_of_range_is_reset_or_stops_the_reader() {
     assert_eq!(world.waiting(), [fetch(1, 4, &[(P0, 20)])]);
 
     let mut world = World::reading_from(config(MODERN), &[P0], 30);
-    world.reader.config = Arc::new(without_policy());
+    world.reader.fetching.config_for_test(without_policy());
     world.answer_fetch(vec![refused(P0, ErrorCode::OffsetOutOfRange)]);
     assert_eq!(world.facts(), [stopped()]);
     assert_eq!(world.waiting(), []);

@@ -1,28 +1,33 @@
 //! One replica's log on a broker: offsets, high watermark, leader epochs, producer state.
 //!
-//! Mirrors `UnifiedLog` and `LocalLog`, with [`leader_epochs`] (`LeaderEpochFileCache`) and
-//! [`producer_state`] (`ProducerStateManager`). The batches and the epoch entries are on the
-//! [`Disk`]; the high watermark and the producer state die with the process.
+//! Mirrors `UnifiedLog` and `LocalLog`, with [`leader_epochs`] (`LeaderEpochFileCache`),
+//! [`producer_state`], [`transactions`] and [`verification`] (`ProducerStateManager`). The batches and the epoch entries are on the
+//! [`Disk`]; the high watermark, the producer state and the transactions die with the process.
 //!
 //! Left out: several segment files per log. A filled segment matters because Kafka flushes it, so
 //! its end is tracked; reads that stop at the end of a segment only cost another fetch. Left out as
-//! well: retention, compaction, tiered storage, transactions, and rolling by age (`segment.ms`,
-//! 7 days).
+//! well: retention, compaction, tiered storage, and rolling by age (`segment.ms`, 7 days).
 
 pub mod leader_epochs;
 pub mod producer_state;
+pub mod transactions;
+pub mod verification;
 
 use crate::disk::{Disk, LogId};
 use acklab_vocab::api::EpochEndOffset;
 use acklab_vocab::config::TopicConfig;
 use acklab_vocab::error::ErrorCode;
-use acklab_vocab::ids::{LeaderEpoch, Offset, TopicPartition};
+use acklab_vocab::ids::{LeaderEpoch, Offset, ProducerId, TopicPartition};
 use acklab_vocab::record::{Payload, ProducerBatch, ProducerStamp, RecordBatch};
 use acklab_vocab::rules::{ProtocolRule, ProtocolRules};
 use acklab_vocab::time::{SimDuration, SimTime};
-use producer_state::{BATCHES_TO_RETAIN, ProducerStates, Verdict};
+use producer_state::ProducerStates;
 use smallvec::SmallVec;
 use std::sync::Arc;
+use transactions::Transactions;
+use verification::Verifications;
+
+pub use verification::VerificationGuard;
 
 /// One replica's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +46,8 @@ pub struct Log {
     /// In `start_offset..=end_offset`.
     high_watermark: Offset,
     producers: ProducerStates,
+    transactions: Transactions,
+    verifications: Verifications,
     /// Bytes in the segment that is being written.
     active_segment_bytes: u64,
     /// Offset up to which a flush was done or asked for (`LocalLog.recoveryPoint`).
@@ -64,6 +71,24 @@ pub enum Append {
     },
 }
 
+/// What a coordinator appends (`AppendOrigin.COORDINATOR`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CoordinatorBatch {
+    /// What it says.
+    pub payload: Payload,
+    /// Producer id and epoch, of a marker and of offsets in a transaction; the sequence is not
+    /// looked at.
+    pub stamp: Option<ProducerStamp>,
+    /// It belongs to a transaction, or is the marker of one.
+    pub transactional: bool,
+    /// Size on disk in bytes.
+    pub size: u32,
+    /// Proof that its transaction was verified.
+    pub guard: Option<VerificationGuard>,
+    /// A marker of `transaction.version` 2.
+    pub version_2: bool,
+}
+
 impl Log {
     /// Opens the log of `partition`, or makes it: at start-up, or when a partition is assigned.
     ///
@@ -85,8 +110,6 @@ impl Log {
         let (start_offset, end_offset) = (file.start_offset(), file.end_offset());
         leader_epochs::truncate_from_end(&mut file.leader_epochs, end_offset);
         leader_epochs::truncate_from_start(&mut file.leader_epochs, start_offset);
-        let five = rules.has(ProtocolRule::DeduplicateLastFiveBatches);
-        let retained = if five { BATCHES_TO_RETAIN } else { 1 };
         let mut log = Log {
             id,
             partition,
@@ -97,7 +120,9 @@ impl Log {
             start_offset,
             end_offset,
             high_watermark: start_offset,
-            producers: ProducerStates::new(retained, producer_id_expiration),
+            producers: ProducerStates::new(rules, producer_id_expiration),
+            transactions: Transactions::default(),
+            verifications: Verifications::default(),
             active_segment_bytes: 0,
             recovery_point: file.flushed_end_offset(),
             segment_rolled: false,
@@ -143,24 +168,60 @@ impl Log {
     /// may not, a follower's may.
     pub fn set_high_watermark(&mut self, to: Offset) -> Offset {
         self.high_watermark = to.clamp(self.start_offset, self.end_offset);
+        self.transactions.on_high_watermark(self.high_watermark);
         self.high_watermark
+    }
+
+    /// First offset that is not decided: of an open transaction, or of one whose marker is not
+    /// known to be replicated; the high watermark if that is lower
+    /// (`UnifiedLog.lastStableOffset`). `read_committed` reads below it.
+    #[must_use]
+    pub fn last_stable_offset(&self) -> Offset {
+        match self.transactions.first_unstable_offset() {
+            Some(unstable) => unstable.max(self.start_offset).min(self.high_watermark),
+            None => self.high_watermark,
+        }
+    }
+
+    /// Its transactions.
+    #[must_use]
+    pub fn transactions(&self) -> &Transactions {
+        &self.transactions
+    }
+
+    /// Begins to verify that a producer's transaction includes this partition, unless it has
+    /// written to it already (`UnifiedLog.maybeStartTransactionVerification`, KIP-890).
+    /// `version_2`: the producer follows `transaction.version` 2.
+    pub fn begin_verification(
+        &mut self,
+        now: SimTime,
+        stamp: &ProducerStamp,
+        version_2: bool,
+    ) -> Option<VerificationGuard> {
+        if self.producers.has_ongoing_transaction(stamp.id, stamp.epoch) {
+            return None;
+        }
+        Some(self.verifications.begin(now, stamp, version_2))
     }
 
     /// Appends a producer's batch as the leader of `leader_epoch`, or recognises it.
     ///
-    /// The order is that of `UnifiedLog.append`: size, then duplicate, producer epoch, sequence.
+    /// The order is that of `UnifiedLog.append`: size, then duplicate, verification, producer epoch,
+    /// sequence. `guard`: that of the verification that let the batch in, if there was one.
     ///
     /// # Errors
     /// Nothing is written.
     /// - MESSAGE_TOO_LARGE: the batch is larger than `max.message.bytes`.
     /// - RECORD_LIST_TOO_LARGE: it is larger than `segment.bytes`.
-    /// - INVALID_PRODUCER_EPOCH, OUT_OF_ORDER_SEQUENCE_NUMBER: see [`ProducerStates::validate`].
+    /// - INVALID_TXN_STATE: it belongs to a transaction that is not known to be open here.
+    /// - INVALID_PRODUCER_EPOCH, OUT_OF_ORDER_SEQUENCE_NUMBER: see [`ProducerStates::check`].
     pub fn append_as_leader(
         &mut self,
         disk: &mut Disk,
         now: SimTime,
         leader_epoch: LeaderEpoch,
         batch: &ProducerBatch,
+        guard: Option<VerificationGuard>,
     ) -> Result<Append, ErrorCode> {
         assert!(!batch.records.is_empty(), "a batch has a record");
         if batch.size > self.max_message_bytes {
@@ -170,13 +231,15 @@ impl Log {
             return Err(ErrorCode::RecordListTooLarge);
         }
         if let Some(stamp) = &batch.stamp {
-            match self.producers.validate(stamp, batch.records.len() as u32)? {
-                Verdict::Append => {}
-                Verdict::Duplicate(copy) => {
-                    let (base_offset, next_offset) = (copy.base_offset, copy.next_offset);
-                    return Ok(Append::Duplicate { base_offset, next_offset });
-                }
+            if let Some(copy) = self.producers.duplicate_of(stamp, batch.records.len() as u32) {
+                let (base_offset, next_offset) = (copy.base_offset, copy.next_offset);
+                return Ok(Append::Duplicate { base_offset, next_offset });
             }
+            if batch.transactional {
+                self.check_verified(stamp, guard)?;
+            }
+            let under_way = self.verifications.get(stamp.id);
+            self.producers.check(stamp, batch.transactional, under_way)?;
         }
         let appended = Arc::new(RecordBatch {
             base_offset: self.end_offset,
@@ -189,6 +252,65 @@ impl Log {
         });
         self.append(disk, now, Arc::clone(&appended));
         Ok(Append::Appended(appended))
+    }
+
+    /// Appends what a coordinator writes, as the leader of `leader_epoch`. A coordinator's appends
+    /// have no sequences and are never recognised as duplicates.
+    ///
+    /// # Errors
+    /// Nothing is written.
+    /// - MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE: as for a producer's batch.
+    /// - INVALID_TXN_STATE: offsets for a transaction that is not known to be open here.
+    /// - INVALID_PRODUCER_EPOCH, TRANSACTION_COORDINATOR_FENCED: see
+    ///   [`ProducerStates::check_marker`].
+    pub fn append_as_coordinator(
+        &mut self,
+        disk: &mut Disk,
+        now: SimTime,
+        leader_epoch: LeaderEpoch,
+        batch: CoordinatorBatch,
+    ) -> Result<Arc<RecordBatch>, ErrorCode> {
+        assert!(batch.payload.count() > 0, "a batch has a record");
+        if batch.size > self.max_message_bytes {
+            return Err(ErrorCode::MessageTooLarge);
+        }
+        if u64::from(batch.size) > self.segment_bytes {
+            return Err(ErrorCode::RecordListTooLarge);
+        }
+        if let Some(stamp) = &batch.stamp {
+            if let Payload::Marker(marker) = &batch.payload {
+                let strict = batch.version_2 && self.rules.has(ProtocolRule::StrictMarkerEpochs);
+                self.producers.check_marker(stamp, marker, strict)?;
+            } else {
+                if batch.transactional {
+                    self.check_verified(stamp, batch.guard)?;
+                }
+                self.producers.check_epoch(stamp)?;
+            }
+        }
+        let appended = Arc::new(RecordBatch {
+            base_offset: self.end_offset,
+            leader_epoch,
+            size: batch.size,
+            stamp: batch.stamp,
+            max_timestamp: now,
+            transactional: batch.transactional,
+            payload: batch.payload,
+        });
+        self.append(disk, now, Arc::clone(&appended));
+        Ok(appended)
+    }
+
+    /// `UnifiedLog.batchMissingRequiredVerification`
+    fn check_verified(
+        &self,
+        stamp: &ProducerStamp,
+        guard: Option<VerificationGuard>,
+    ) -> Result<(), ErrorCode> {
+        let verified = !self.rules.has(ProtocolRule::VerifyTransactionalWrites)
+            || self.producers.has_ongoing_transaction(stamp.id, stamp.epoch)
+            || self.verifications.allows(stamp.id, guard);
+        if verified { Ok(()) } else { Err(ErrorCode::InvalidTxnState) }
     }
 
     /// Appends a batch that a follower fetched, and returns it as it is in the log. Epochs and
@@ -340,6 +462,14 @@ impl Log {
     /// `producer.id.expiration.check.interval.ms`, 10 minutes.
     pub fn expire_producers(&mut self, now: SimTime) {
         self.producers.expire(now);
+        self.verifications.expire(now, self.producers.expiration());
+    }
+
+    /// Aborted transactions with something in `from..below`: producer and first offset, ascending by
+    /// offset.
+    #[must_use]
+    pub fn aborted_in(&self, from: Offset, below: Offset) -> SmallVec<[(ProducerId, Offset); 1]> {
+        self.transactions.aborted_in(from, below)
     }
 
     /// Writes a batch that has its place, and lets epochs, producer state and segment follow it.
@@ -347,10 +477,20 @@ impl Log {
         assert!(batch.base_offset >= self.end_offset);
         self.end_offset = batch.next_offset();
         self.segment_rolled |= self.fill_segment(batch.size);
-        self.producers.update(&batch);
+        self.note_producer(&batch);
         let file = disk.log_mut(self.id);
         leader_epochs::assign(&mut file.leader_epochs, batch.leader_epoch, batch.base_offset);
         file.append(now, batch);
+    }
+
+    fn note_producer(&mut self, batch: &RecordBatch) {
+        let step = self.producers.update(batch);
+        self.transactions.step(step);
+        if batch.transactional
+            && let Some(stamp) = &batch.stamp
+        {
+            self.verifications.end(stamp.id);
+        }
     }
 
     /// Accounts for a batch of `size` bytes; true if it began a new segment
@@ -362,15 +502,18 @@ impl Log {
         rolls
     }
 
-    /// Derives the producer state and the fill of the last segment from the batches.
+    /// Derives the producer state, the transactions and the fill of the last segment from the
+    /// batches.
     fn rebuild(&mut self, disk: &Disk, now: SimTime) {
         self.producers.clear();
+        self.transactions.clear();
         self.active_segment_bytes = 0;
         for batch in disk.log(self.id).batches() {
-            self.producers.update(batch);
+            self.note_producer(batch);
             self.fill_segment(batch.size);
         }
         self.producers.expire(now);
+        self.transactions.on_high_watermark(self.high_watermark);
     }
 }
 

@@ -1,5 +1,7 @@
 //! The log over a disk: appends, reads, truncation, recovery, and what must agree among replicas.
 
+mod transactions;
+
 use super::leader_epochs::EpochEntry;
 use super::*;
 use crate::disk::FlushTarget;
@@ -52,7 +54,7 @@ impl Replica {
     }
 
     fn lead(&mut self, epoch: u32, batch: &ProducerBatch) -> Result<Append, ErrorCode> {
-        self.log.append_as_leader(&mut self.disk, NOW, LeaderEpoch(epoch), batch)
+        self.log.append_as_leader(&mut self.disk, NOW, LeaderEpoch(epoch), batch, None)
     }
 
     /// Appends batches of so many records each, without producer ids, and returns them.

@@ -275,6 +275,7 @@ impl Cluster {
         self.peers.insert(its, own);
         let request = Request::Produce(ProduceRequest {
             transactional_id: None,
+            transaction_support: TransactionSupport::default(),
             acks: Acks::All,
             timeout: ms(30_000),
             partitions: smallvec![PartitionProduce {

@@ -85,6 +85,7 @@ fn fetch(epoch: u32, offset: u64, last_fetched_epoch: Option<u32>) -> Request {
         min_bytes: 1,
         max_bytes: 10 << 20,
         isolation: Isolation::LogEnd,
+        session: nothing_forgotten(),
         partitions: vec![PartitionFetch {
             partition: ORDERS,
             current_leader_epoch: Some(LeaderEpoch(epoch)),
@@ -93,6 +94,10 @@ fn fetch(epoch: u32, offset: u64, last_fetched_epoch: Option<u32>) -> Request {
             max_bytes: 1 << 20,
         }],
     })
+}
+
+fn nothing_forgotten() -> FetchSessionUpdate {
+    FetchSessionUpdate::Incremental { forgotten: Vec::new() }
 }
 
 fn end(leader_epoch: u32, end_offset: u64) -> EpochEndOffset {
@@ -143,7 +148,9 @@ fn an_error_of_a_partition_delays_it_for_a_second() {
     assert_eq!(fetch_reply(&mut rig, &mut line, unknown), [retry_at(1_010)]);
     rig.now = at_ms(1_010);
     let effects = rig.call(Input::Timer(BrokerTimer::Fetcher(0)));
-    assert_eq!(the_request(&effects), fetch(1, 0, None));
+    // The leader's session still has it.
+    let Request::Fetch(again) = the_request(&effects) else { panic!("a fetch") };
+    assert_eq!((again.partitions, again.session), (Vec::new(), nothing_forgotten()));
 }
 
 #[test]

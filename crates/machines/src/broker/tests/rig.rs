@@ -1,6 +1,6 @@
 //! A broker on a bench: plays the controller by itself, leaves the data path to the test.
 
-use crate::broker::{Broker, BrokerCall, BrokerSetup, BrokerTimer, NoReport};
+use crate::broker::{Broker, BrokerCall, BrokerSetup, BrokerTimer, Coordination, NoReport};
 use crate::disk::Disk;
 use crate::machine::{Cx, Effect, Input, Machine, Outbox};
 use crate::rng::NodeRng;
@@ -95,14 +95,24 @@ pub struct Rig {
 
 impl Rig {
     /// A broker that has just been started on `disk`.
-    pub fn booted(config: BrokerConfig, topic: TopicConfig, mut disk: Disk) -> (Rig, Effects) {
+    pub fn booted(config: BrokerConfig, topic: TopicConfig, disk: Disk) -> (Rig, Effects) {
+        Rig::booted_in(config, vec![topic], Coordination::default(), disk)
+    }
+
+    /// A broker that has just been started in a cluster with these topics.
+    pub fn booted_in(
+        config: BrokerConfig,
+        topics: Vec<TopicConfig>,
+        coordination: Coordination,
+        mut disk: Disk,
+    ) -> (Rig, Effects) {
         let mut rng = NodeRng::for_test(1);
         let mut outbox = Outbox::default();
         let setup = BrokerSetup {
-            coordination: Arc::default(),
+            coordination: Arc::new(coordination),
             id: BrokerId(1),
             config: Arc::new(config),
-            topics: Arc::from([topic]),
+            topics: topics.into(),
             voters: vec![(ControllerId(1), CONTROLLER)],
             incarnation: Incarnation(0),
         };
@@ -130,7 +140,17 @@ impl Rig {
     }
 
     pub fn running_on(config: BrokerConfig, topic: TopicConfig, disk: Disk) -> Rig {
-        let (mut rig, effects) = Rig::booted(config, topic, disk);
+        Rig::running_in(config, vec![topic], Coordination::default(), disk)
+    }
+
+    /// A broker that serves, in a cluster of brokers 1 to 3 with these topics.
+    pub fn running_in(
+        config: BrokerConfig,
+        topics: Vec<TopicConfig>,
+        coordination: Coordination,
+        disk: Disk,
+    ) -> Rig {
+        let (mut rig, effects) = Rig::booted_in(config, topics, coordination, disk);
         assert!(rig.play(effects).is_empty());
         let registrations = (1..=3).flat_map(|id| [register(id, 0), unfence(id)]);
         rig.metadata(registrations.collect());
@@ -256,8 +276,13 @@ impl Rig {
     pub fn produce(&mut self, correlation: u32, acks: Acks, batch: ProducerBatch) -> Effects {
         let timeout = ms(30_000);
         let partitions = smallvec![PartitionProduce { partition: ORDERS, batch }];
-        let request =
-            Request::Produce(ProduceRequest { transactional_id: None, acks, timeout, partitions });
+        let request = Request::Produce(ProduceRequest {
+            transactional_id: None,
+            transaction_support: TransactionSupport::default(),
+            acks,
+            timeout,
+            partitions,
+        });
         self.request(PRODUCER, correlation, request)
     }
 
@@ -292,6 +317,7 @@ impl Rig {
             min_bytes: 1,
             max_bytes: 10 << 20,
             isolation: Isolation::LogEnd,
+            session: FetchSessionUpdate::Full,
             partitions: vec![PartitionFetch {
                 partition: ORDERS,
                 current_leader_epoch: Some(LeaderEpoch(epoch)),
@@ -311,6 +337,7 @@ impl Rig {
             min_bytes: 1,
             max_bytes: 50 << 20,
             isolation: Isolation::HighWatermark,
+            session: FetchSessionUpdate::Full,
             partitions: vec![PartitionFetch {
                 partition: ORDERS,
                 current_leader_epoch: None,
@@ -338,13 +365,23 @@ fn is_housekeeping(timer: BrokerTimer) -> bool {
         | BrokerTimer::ControllerChannel(_)
         | BrokerTimer::IsrExpiration
         | BrokerTimer::HighWatermarkCheckpoint
-        | BrokerTimer::ProducerIdExpiration => true,
+        | BrokerTimer::ProducerIdExpiration
+        | BrokerTimer::OffsetsExpiration
+        | BrokerTimer::AbortTimedOutTransactions
+        | BrokerTimer::TransactionalIdExpiration => true,
         BrokerTimer::ControlledShutdownTimeout
         | BrokerTimer::AlterPartitionRetry
         | BrokerTimer::ProducePurgatory
         | BrokerTimer::FetchPurgatory
         | BrokerTimer::Fetcher(_)
-        | BrokerTimer::FlushDirtyLogs => false,
+        | BrokerTimer::FlushDirtyLogs
+        | BrokerTimer::CoordinatorLoad(_)
+        | BrokerTimer::CoordinatorAppends
+        | BrokerTimer::GroupCoordinator
+        | BrokerTimer::InterBrokerChannel(..)
+        | BrokerTimer::VerificationRetry
+        | BrokerTimer::MarkerRetry
+        | BrokerTimer::MarkersWaiting => false,
     }
 }
 

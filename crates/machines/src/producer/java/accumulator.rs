@@ -63,7 +63,8 @@ pub(super) struct RecordAccumulator {
     pub incomplete: usize,
     /// Bytes of `buffer.memory` that are free.
     pub available_memory: u64,
-    /// The application's thread waits for memory, or the producer is being closed: nothing lingers.
+    /// The application's thread waits for memory or for the end of its transaction, or the producer is being closed:
+    /// nothing lingers.
     pub flushing: bool,
     /// The instant of the input that is being handled.
     pub now: SimTime,
@@ -71,6 +72,8 @@ pub(super) struct RecordAccumulator {
     next_ready: SimTime,
     /// No later than the earliest instant at which a batch expires.
     pub next_expiry: SimTime,
+    /// Where the last record was appended.
+    pub last_partition: TopicPartition,
 }
 
 impl RecordAccumulator {
@@ -92,6 +95,7 @@ impl RecordAccumulator {
             now: SimTime(i64::MIN),
             next_ready: SimTime::NEVER,
             next_expiry: SimTime::NEVER,
+            last_partition: TopicPartition::default(),
         }
     }
 
@@ -158,6 +162,7 @@ impl RecordAccumulator {
         aborts_on_new_batch: bool,
     ) -> Append {
         let now = self.now;
+        self.last_partition = partition;
         let last = self.queue(partition).deque.back().copied();
         if let Some(last) = last {
             let batch = &mut self.batches[last];

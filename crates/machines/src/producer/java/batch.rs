@@ -117,9 +117,9 @@ impl Batch {
     }
 
     /// As it goes into a request.
-    pub fn producer_batch(&mut self) -> ProducerBatch {
+    pub fn producer_batch(&mut self, transactional: bool) -> ProducerBatch {
         ProducerBatch {
-            transactional: false,
+            transactional,
             records: self.records(),
             stamp: self.stamp,
             size: self.size,

@@ -9,9 +9,14 @@
 //! application has one thread, so later records wait in order, and the clock of each starts when
 //! the one before it is through.
 //!
-//! Left out: transactions, user-defined partitioners and serializers, compression.
+//! A producer with a `transactional.id` has `transactions` besides, with their requests (`transaction_requests`) and what
+//! they cost the sender's thread (`transaction_sender`).
+//!
+//! Left out: user-defined partitioners and serializers, compression.
 
+mod abort;
 mod accumulator;
+mod application;
 mod batch;
 mod expiry;
 mod interceptor;
@@ -21,10 +26,15 @@ mod sender;
 #[cfg(test)]
 mod tests;
 mod transaction_manager;
+mod transaction_requests;
+mod transaction_sender;
+#[cfg(test)]
+mod transaction_tests;
+mod transactions;
 
 use super::{
     Identity, NewRecord, ProducerCall, ProducerCx, ProducerInput, ProducerReport, ProducerSetup,
-    ProducerTimer, ProducerView, QueueView, fail_record,
+    ProducerTimer, ProducerView, QueueView, TransactionCall, fail_record,
 };
 use crate::client::NetworkClient;
 use crate::machine::Input;
@@ -32,17 +42,23 @@ use accumulator::{Append, RecordAccumulator};
 use acklab_vocab::config::JavaProducerConfig;
 use acklab_vocab::error::ErrorCode;
 use acklab_vocab::ids::{PartitionIndex, TopicId, TopicPartition};
-use acklab_vocab::record::BATCH_OVERHEAD_BYTES;
+use acklab_vocab::record::{BATCH_OVERHEAD_BYTES, Record};
 use acklab_vocab::rules::ProtocolRule;
-use acklab_vocab::time::SimTime;
+use acklab_vocab::time::{SimDuration, SimTime};
+use application::{Task, WaitingCall};
 use partitioner::Placement;
 use sender::Purpose;
 use std::collections::VecDeque;
 use transaction_manager::TransactionManager;
+use transaction_sender::Hold;
+use transactions::{CallProgress, Transactions};
 
 /// Most bytes that a record can add to its key and value (`DefaultRecord.MAX_RECORD_OVERHEAD` and
 /// the lengths of key and value and the count of headers, in a record that is not huge).
 const RECORD_OVERHEAD_UPPER_BOUND: u32 = 21 + 4;
+
+/// `transaction.timeout.ms` by default (60 s).
+const DEFAULT_TRANSACTION_TIMEOUT: SimDuration = SimDuration::from_secs(60);
 
 /// The application's thread inside `send()`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,8 +72,10 @@ struct BlockedSend {
 /// How far a `send()` came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SendProgress {
-    /// It has returned.
+    /// It has returned: the record is in a batch.
     Returned,
+    /// It has returned: the record has failed.
+    Failed,
     /// It waits for the topic to appear in the metadata.
     AwaitsMetadata,
     /// It waits for memory for a batch; the partition, if it has been chosen for good.
@@ -73,10 +91,13 @@ pub struct JavaProducer {
     accumulator: RecordAccumulator,
     /// Of an idempotent producer.
     transaction_manager: Option<TransactionManager>,
-    /// Records whose `send()` has not returned: the first is blocked in it, the others have not
-    /// begun.
-    unsent: VecDeque<(TopicId, NewRecord)>,
+    /// What the application has asked for and what has not begun; of a `send()` that is blocked, its record is first.
+    tasks: VecDeque<Task>,
     blocked: Option<BlockedSend>,
+    /// The call of the transactional API in which the application waits.
+    call: Option<WaitingCall>,
+    /// Where the sender's thread waits.
+    hold: Hold,
     /// When to ask again for a producer id.
     id_retry_at: SimTime,
     /// Produce requests that wait for an answer.
@@ -93,15 +114,22 @@ impl JavaProducer {
         config: &JavaProducerConfig,
         setup: &ProducerSetup,
     ) -> Self {
-        let bumps_locally = config.client.rules.has(ProtocolRule::BumpProducerEpochLocally);
+        let rules = config.client.rules;
+        let bumps_locally = rules.has(ProtocolRule::BumpProducerEpochLocally);
+        let timeout = config.transaction_timeout.unwrap_or(DEFAULT_TRANSACTION_TIMEOUT);
+        let transactions = setup.transactional_id.map(|id| Transactions::new(id, timeout, rules));
+        let idempotent = config.idempotence || transactions.is_some();
         let mut producer = JavaProducer {
             identity: Identity::of(setup),
             config: config.clone(),
             client: NetworkClient::new(&config.client, &setup.bootstrap, config.max_in_flight),
             accumulator: RecordAccumulator::new(config),
-            transaction_manager: config.idempotence.then(|| TransactionManager::new(bumps_locally)),
-            unsent: VecDeque::new(),
+            transaction_manager: idempotent
+                .then(|| TransactionManager::new(bumps_locally, transactions)),
+            tasks: VecDeque::new(),
             blocked: None,
+            call: None,
+            hold: Hold::None,
             id_retry_at: SimTime::NEVER,
             requests_in_flight: 0,
             closing: false,
@@ -114,15 +142,16 @@ impl JavaProducer {
 
     pub(super) fn is_idle(&self) -> bool {
         let answered = self.requests_in_flight == 0;
-        self.unsent.is_empty() && self.accumulator.incomplete == 0 && answered
+        let completing = self.transactions().is_some_and(Transactions::is_completing);
+        let done = self.tasks.is_empty() && self.call.is_none() && !self.is_held() && !completing;
+        done && self.accumulator.incomplete == 0 && answered
     }
 
     pub(super) fn handle(&mut self, cx: &mut ProducerCx<'_>, input: ProducerInput) {
         self.accumulator.now = cx.now();
         match input {
             Input::Call(ProducerCall::Send { topic, records }) => self.on_send(cx, topic, records),
-            // To come.
-            Input::Call(ProducerCall::Transaction(_)) => {}
+            Input::Call(ProducerCall::Transaction(call)) => self.on_transaction_call(call),
             Input::Call(ProducerCall::Close) => self.closing = true,
             Input::Response { connection, correlation, response } => {
                 self.client.on_response(cx, connection, correlation, response);
@@ -140,11 +169,18 @@ impl JavaProducer {
 
     /// Lets both threads go on until nothing moves, then sets the timer.
     fn run(&mut self, cx: &mut ProducerCx<'_>) {
-        self.take_completions(cx);
+        let asleep = self.hold.is_asleep(cx.now());
+        if !asleep {
+            self.take_completions(cx);
+        }
         loop {
-            self.resume_sends(cx);
+            self.resume_application(cx);
+            if asleep {
+                break;
+            }
             self.client.poll(cx);
-            if !self.run_once(cx) {
+            let goes_on = self.run_once(cx) || self.call_has_outcome();
+            if !goes_on && !self.aborts_before_close() {
                 break;
             }
         }
@@ -157,20 +193,55 @@ impl JavaProducer {
 
     fn on_wake(&mut self, cx: &mut ProducerCx<'_>) {
         self.armed = SimTime::NEVER;
-        self.client.wake(cx);
+        if !self.hold.is_asleep(cx.now()) {
+            self.client.wake(cx);
+        }
         self.accumulator.refresh_deadline();
     }
 
     fn arm(&mut self, cx: &mut ProducerCx<'_>) {
         let blocked = self.blocked.map(|blocked| blocked.since + self.config.max_block);
-        // Nothing is sent, and nothing expires, without the id that an idempotent producer needs.
-        let may_send = self.transaction_manager.as_ref().is_none_or(|it| it.id().is_some());
-        let waiting = if may_send { self.accumulator.deadline() } else { self.id_retry_at };
-        let deadline = self.client.deadline().min(waiting).min(blocked.unwrap_or(SimTime::NEVER));
+        let call = self.call.map(|call| call.until);
+        let application = blocked.into_iter().chain(call).min().unwrap_or(SimTime::NEVER);
+        let deadline = match self.hold.is_asleep(cx.now()) {
+            true => application.min(self.hold.until()),
+            false => application.min(self.sender_deadline()).min(self.client.deadline()),
+        };
         if deadline < self.armed {
             self.armed = deadline;
             cx.set_timer(ProducerTimer::Wake, deadline);
         }
+    }
+
+    /// When the sender's thread, awake, has something to do.
+    fn sender_deadline(&self) -> SimTime {
+        // Nothing is sent, and nothing expires, while it waits for a transactional request, or without the id that an
+        // idempotent producer needs.
+        let Some(manager) = &self.transaction_manager else { return self.accumulator.deadline() };
+        let fatal = manager.transactions.as_ref().is_some_and(Transactions::has_fatal_error);
+        if self.is_held() || fatal {
+            self.hold.until()
+        } else if manager.id().is_some() {
+            self.accumulator.deadline()
+        } else {
+            self.id_retry_at
+        }
+    }
+
+    /// `close()` has everything answered, and a transaction is open: it is aborted first. Returns whether that begins
+    /// now; where it is impossible the producer is closed as it is.
+    fn aborts_before_close(&mut self) -> bool {
+        if !self.closing || !self.is_idle() {
+            return false;
+        }
+        let id = self.transaction_manager.as_ref().and_then(TransactionManager::id);
+        let Some(transactions) = self.transactions_mut() else { return false };
+        transactions.has_ongoing_transaction()
+            && !transactions.is_completing()
+            && matches!(
+                transactions.begin_call(id, &TransactionCall::Abort),
+                CallProgress::Waits(_)
+            )
     }
 
     fn close(&mut self, cx: &mut ProducerCx<'_>) {
@@ -187,35 +258,16 @@ impl JavaProducer {
     fn on_send(&mut self, cx: &mut ProducerCx<'_>, topic: TopicId, records: Vec<NewRecord>) {
         self.identity.trace_handed_over(cx, &records);
         let mut records = records.into_iter();
-        if self.unsent.is_empty() {
+        if self.tasks.is_empty() && self.call.is_none() {
             self.accumulator.sync(self.client.metadata());
             for record in records.by_ref() {
                 if !self.send(cx, topic, &record, None) {
-                    self.unsent.push_back((topic, record));
+                    self.tasks.push_back(Task::Send(topic, record));
                     break;
                 }
             }
         }
-        self.unsent.extend(records.map(|record| (topic, record)));
-    }
-
-    /// The application's thread goes on where it was blocked.
-    fn resume_sends(&mut self, cx: &mut ProducerCx<'_>) {
-        while let Some((topic, record)) = self.unsent.pop_front() {
-            self.accumulator.sync(self.client.metadata());
-            let blocked = self.blocked.take();
-            if !self.send(cx, topic, &record, blocked) {
-                self.unsent.push_front((topic, record));
-                break;
-            }
-        }
-        let awaits_memory = self.blocked.is_some_and(|_| self.first_unsent_has_metadata());
-        self.accumulator.flushing = self.closing || awaits_memory;
-    }
-
-    fn first_unsent_has_metadata(&self) -> bool {
-        let first = self.unsent.front();
-        first.is_some_and(|(topic, record)| self.knows_partition(*topic, record.partition))
+        self.tasks.extend(records.map(|record| Task::Send(topic, record)));
     }
 
     /// One `send()`, begun now or at `blocked.since`. Returns whether it has returned.
@@ -228,14 +280,26 @@ impl JavaProducer {
     ) -> bool {
         let now = cx.now();
         let blocked = blocked.unwrap_or(BlockedSend { since: now, partition: None });
+        if let Some(error) = self.transactions().and_then(Transactions::refuses_send) {
+            fail_record(cx, topic, record.partition, error, self.identity.record(record));
+            return true;
+        }
         let partition = match self.try_send(cx, topic, record, blocked.partition) {
-            SendProgress::Returned => return true,
+            SendProgress::Returned => {
+                let partition = self.accumulator.last_partition;
+                if let Some(transactions) = self.transactions_mut() {
+                    transactions.add_partition(partition);
+                }
+                return true;
+            }
+            SendProgress::Failed => return true,
             SendProgress::AwaitsMetadata => None,
             SendProgress::AwaitsMemory(partition) => partition,
         };
         if blocked.since + self.config.max_block <= now {
             let partition = partition.or(record.partition);
-            fail_record(cx, topic, partition, ErrorCode::Timeout, self.identity.record(record));
+            let serialized = self.identity.record(record);
+            self.fail_in_send(cx, topic, partition, ErrorCode::Timeout, serialized);
             return true;
         }
         self.blocked = Some(BlockedSend { partition, ..blocked });
@@ -273,8 +337,8 @@ impl JavaProducer {
                 Placement::Partition(partition) => Some(partition),
                 Placement::BuiltIn => None,
             };
-            fail_record(cx, topic, partition, ErrorCode::MessageTooLarge, serialized);
-            return SendProgress::Returned;
+            self.fail_in_send(cx, topic, partition, ErrorCode::MessageTooLarge, serialized);
+            return SendProgress::Failed;
         }
         match placement {
             Placement::Partition(partition) => {
@@ -288,6 +352,22 @@ impl JavaProducer {
                     Append::NeedsNewBatch => unreachable!("the built-in partitioner is no class"),
                 }
             }
+        }
+    }
+
+    /// A record fails before it is in a batch, and its transaction with it (KAFKA-9279).
+    fn fail_in_send(
+        &mut self,
+        cx: &mut ProducerCx<'_>,
+        topic: TopicId,
+        partition: Option<PartitionIndex>,
+        error: ErrorCode,
+        record: Record,
+    ) {
+        fail_record(cx, topic, partition, error, record);
+        let aborts = self.config.client.rules.has(ProtocolRule::FailedSendAbortsTransaction);
+        if let Some(transactions) = self.transactions_mut().filter(|_| aborts) {
+            transactions.on_failed_write(error);
         }
     }
 
@@ -350,7 +430,7 @@ impl JavaProducer {
         ProducerView {
             producer_id: self.transaction_manager.as_ref().and_then(TransactionManager::id),
             queues: queues.collect(),
-            blocked: self.unsent.len(),
+            blocked: self.unsent_records(),
             blocked_since: self.blocked.map(|blocked| blocked.since),
             buffer_available: self.accumulator.available_memory,
             connections: self.client.connections().collect(),

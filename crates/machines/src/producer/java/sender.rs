@@ -11,6 +11,7 @@ use super::JavaProducer;
 use super::accumulator::DrainedBatches;
 use super::batch::BatchId;
 use super::transaction_manager::IdRequest;
+use super::transaction_sender::Turn;
 use crate::client::{Completion, Loss};
 use crate::producer::{ProducerCx, complete};
 use acklab_vocab::api::{
@@ -31,6 +32,8 @@ pub enum Purpose {
     Produce(SmallVec<[BatchId; 2]>),
     /// To get a producer id.
     InitProducerId,
+    /// What the transactions have in flight.
+    Transactional,
 }
 
 /// The answer for one batch.
@@ -63,6 +66,10 @@ impl JavaProducer {
                     self.on_init_producer_id(cx, result.ok().as_deref());
                     continue;
                 }
+                Purpose::Transactional => {
+                    self.on_transactional_completion(cx, result.as_deref().map_err(|loss| *loss));
+                    continue;
+                }
                 Purpose::Produce(batches) => batches,
             };
             self.requests_in_flight -= 1;
@@ -82,6 +89,14 @@ impl JavaProducer {
     pub(super) fn run_once(&mut self, cx: &mut ProducerCx<'_>) -> bool {
         if let Some(manager) = &mut self.transaction_manager {
             manager.maybe_resolve_sequences();
+        }
+        if self.transactions().is_some() {
+            return match self.run_transactional(cx) {
+                Turn::Over(progressed) => progressed,
+                Turn::Batches => self.send_producer_data(cx),
+            };
+        }
+        if let Some(manager) = &mut self.transaction_manager {
             let bumped = manager.bump_epoch_if_needed(&mut self.accumulator.batches);
             let id = manager.id();
             if let Some((producer_id, producer_epoch)) = id.filter(|_| bumped) {
@@ -190,17 +205,24 @@ impl JavaProducer {
         batches: DrainedBatches,
     ) {
         let mut partitions = SmallVec::new();
+        let transactions = self.transactions().map(|it| (it.id, it.support()));
         for &id in &batches {
             let batch = &mut self.accumulator.batches[id];
             let (partition, retry, records) = (batch.partition, batch.sends, batch.records());
             batch.sends += 1;
             cx.trace(|| TraceEvent::BatchSent { partition, broker, retry, records });
-            partitions.push(PartitionProduce { partition, batch: batch.producer_batch() });
+            let batch = batch.producer_batch(transactions.is_some());
+            partitions.push(PartitionProduce { partition, batch });
         }
         let acks = self.config.acks;
         let timeout = self.config.client.request_timeout;
-        let request =
-            Request::Produce(ProduceRequest { transactional_id: None, acks, timeout, partitions });
+        let request = Request::Produce(ProduceRequest {
+            transactional_id: transactions.map(|(id, _)| id),
+            transaction_support: transactions.map(|(_, support)| support).unwrap_or_default(),
+            acks,
+            timeout,
+            partitions,
+        });
         match acks {
             Acks::None => {
                 self.client.send_without_response(cx, broker, request);
@@ -318,7 +340,7 @@ impl JavaProducer {
     }
 
     /// Tells the application the outcome of a batch, unless it knows one already.
-    fn tell(&mut self, cx: &mut ProducerCx<'_>, id: BatchId, outcome: SendOutcome) {
+    pub(super) fn tell(&mut self, cx: &mut ProducerCx<'_>, id: BatchId, outcome: SendOutcome) {
         let batch = &mut self.accumulator.batches[id];
         if !batch.done {
             let (partition, records) = (batch.partition, batch.records());

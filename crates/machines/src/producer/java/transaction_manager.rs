@@ -9,11 +9,14 @@
 //! Sequences that can no longer be trusted are abandoned by raising the epoch (2.5+); before, by
 //! asking for a new producer id.
 //!
-//! Left out: transactions. The log start offset in UNKNOWN_PRODUCER_ID answers (1.0–2.4) is taken
+//! A producer with a `transactional.id` has [`Transactions`] besides; it abandons sequences by aborting its transaction.
+//!
+//! The log start offset in UNKNOWN_PRODUCER_ID answers (1.0–2.4) is taken
 //! to lie above the last offset acknowledged: brokers of that time forget a producer when its
 //! records are deleted.
 
 use super::batch::{BatchId, Batches};
+use super::transactions::Transactions;
 use acklab_vocab::error::ErrorCode;
 use acklab_vocab::ids::{BaseSequence, ProducerEpoch, ProducerId, TopicPartition};
 use acklab_vocab::record::ProducerStamp;
@@ -55,10 +58,12 @@ pub(super) struct TransactionManager {
     bump_required: bool,
     /// Kafka 2.5+: raises its epoch itself.
     bumps_locally: bool,
+    /// Of a transactional producer.
+    pub transactions: Option<Transactions>,
 }
 
 impl TransactionManager {
-    pub fn new(bumps_locally: bool) -> Self {
+    pub const fn new(bumps_locally: bool, transactions: Option<Transactions>) -> Self {
         TransactionManager {
             id: None,
             id_request: IdRequest::Due(SimTime(i64::MIN)),
@@ -67,6 +72,7 @@ impl TransactionManager {
             to_rewrite: BTreeSet::new(),
             bump_required: false,
             bumps_locally,
+            transactions,
         }
     }
 
@@ -85,13 +91,24 @@ impl TransactionManager {
         if self.unresolved.is_empty() {
             return;
         }
+        if let Some(transactions) = self.transactions.as_mut().filter(|_| !self.bumps_locally) {
+            // The outcome of what was sent is open, and no other epoch is to be had.
+            if !transactions.has_fatal_error() {
+                transactions.transition_to_fatal_error(ErrorCode::Timeout);
+            }
+            return;
+        }
         let answered: Vec<TopicPartition> =
             self.unresolved.keys().copied().filter(|&tp| !self.has_in_flight(tp)).collect();
         for partition in answered {
             self.unresolved.remove(&partition);
             let next = self.entry(partition).next_sequence;
-            if !self.is_next_sequence(partition, next) {
-                self.request_epoch_bump(partition);
+            if self.is_next_sequence(partition, next) {
+                continue;
+            }
+            match &mut self.transactions {
+                Some(transactions) => transactions.abortable_error_if_possible(ErrorCode::Timeout),
+                None => self.request_epoch_bump(partition),
             }
         }
     }
@@ -123,6 +140,12 @@ impl TransactionManager {
         next.is_some()
     }
 
+    /// A new epoch: every partition begins at sequence 0 (`resetSequenceNumbers`).
+    pub fn reset_sequences(&mut self) {
+        self.partitions.clear();
+        self.unresolved.clear();
+    }
+
     /// Forgets everything and asks for another id (`resetProducerId`, before 2.5).
     fn reset_id(&mut self) {
         self.id = None;
@@ -135,6 +158,10 @@ impl TransactionManager {
     /// Whether the partition's first queued batch must wait (`shouldStopDrainBatchesForPartition`).
     pub fn must_wait(&self, batches: &Batches, first: BatchId) -> bool {
         let batch = &batches[first];
+        let transactions = self.transactions.as_ref();
+        if transactions.is_some_and(|it| !it.is_send_allowed(batch.partition)) {
+            return true;
+        }
         let Some(entry) = self.partitions.get(&batch.partition) else { return false };
         match batch.stamp {
             None => {
@@ -201,6 +228,19 @@ impl TransactionManager {
     ) {
         let partition = batches[id].partition;
         self.remove_in_flight(partition, id);
+        if let Some(transactions) = &mut self.transactions {
+            transactions.on_failed_write(error);
+            if transactions.has_fatal_error() {
+                return;
+            }
+            if error == ErrorCode::UnknownProducerId && self.bumps_locally {
+                self.partitions.remove(&partition);
+                self.unresolved.remove(&partition);
+            } else if adjusts_sequences {
+                self.close_gap(batches, id);
+            }
+            return;
+        }
         let current =
             batches[id].stamp.is_some_and(|stamp| Some((stamp.id, stamp.epoch)) == self.id);
         if error == ErrorCode::OutOfOrderSequenceNumber {
@@ -252,7 +292,7 @@ impl TransactionManager {
             return false;
         }
         match error {
-            ErrorCode::UnknownProducerId if self.bumps_locally => {
+            ErrorCode::UnknownProducerId if self.bumps_locally && self.transactions.is_none() => {
                 if !reset {
                     self.request_epoch_bump(partition);
                 }
@@ -270,7 +310,7 @@ impl TransactionManager {
                 if unresolved.is_none() && behind {
                     return true;
                 }
-                if !self.bumps_locally {
+                if !self.bumps_locally || self.transactions.is_some() {
                     return false;
                 }
                 if unresolved.is_none_or(|next| next == base.0) {

@@ -22,7 +22,8 @@ mod tests;
 
 use super::{
     Identity, NewRecord, ProducerCall, ProducerCx, ProducerInput, ProducerReport, ProducerSetup,
-    ProducerTimer, ProducerView, complete, crc32, fail_record, murmur2, to_positive,
+    ProducerTimer, ProducerView, TransactionFailure, complete, crc32, fail_record, murmur2,
+    to_positive,
 };
 use crate::client::backoff::ExponentialBackoff;
 use crate::client::{Completion, NetworkClient};
@@ -121,8 +122,12 @@ impl LibrdkafkaProducer {
             Input::Call(ProducerCall::Send { topic, records }) => {
                 self.on_produce_calls(cx, topic, records);
             }
-            // To come.
-            Input::Call(ProducerCall::Transaction(_)) => {}
+            Input::Call(ProducerCall::Transaction(call)) => {
+                // Its transactional API (`rdkafka_txnmgr.c`) is not modelled: it is refused, as without `transactional.id`.
+                let failure = Some(TransactionFailure::Fatal(ErrorCode::InvalidTxnState));
+                let call = call.kind();
+                cx.report(ProducerReport::TransactionCallReturned { call, failure });
+            }
             Input::Call(ProducerCall::Close) => self.on_close(cx.now()),
             Input::Response { connection, correlation, response } => {
                 self.client.on_response(cx, connection, correlation, response);

@@ -11,6 +11,7 @@ use crate::client::Loss;
 use crate::producer::{ProducerCx, complete};
 use acklab_vocab::api::{
     Acks, PartitionProduce, PartitionProduceResponse, ProduceRequest, Request, Response,
+    TransactionSupport,
 };
 use acklab_vocab::error::ErrorCode;
 use acklab_vocab::ids::{BaseSequence, BrokerId, TopicPartition};
@@ -109,6 +110,7 @@ impl LibrdkafkaProducer {
         let acks = self.config.acks;
         let request = Request::Produce(ProduceRequest {
             transactional_id: None,
+            transaction_support: TransactionSupport::default(),
             acks,
             timeout: self.config.broker_timeout,
             partitions: smallvec![PartitionProduce { partition, batch }],

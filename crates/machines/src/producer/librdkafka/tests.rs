@@ -2,7 +2,7 @@
 
 use crate::machine::Input;
 use crate::producer::testing::{Bench, librdkafka, millis, record, without_partition};
-use crate::producer::{NewRecord, ProducerCall};
+use crate::producer::{NewRecord, ProducerCall, TransactionCall};
 use acklab_vocab::api::{Acks, Request};
 use acklab_vocab::config::{LibrdkafkaProducerConfig, ProducerConfig};
 use acklab_vocab::error::ErrorCode;
@@ -219,4 +219,10 @@ fn closing_flushes_what_lingers() {
     assert_eq!(bench.input(Input::Call(ProducerCall::Close)), ["c0 produce p0[1]"]);
     let done = bench.answer(ErrorCode::None);
     assert_eq!(done, ["[1] acked @101", "c0 close", "closed"]);
+}
+
+#[test]
+fn the_transactional_api_is_refused() {
+    let mut bench = Bench::librdkafka(librdkafka());
+    assert_eq!(bench.call(TransactionCall::Init), ["init fatal INVALID_TXN_STATE"]);
 }

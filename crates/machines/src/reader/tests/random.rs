@@ -121,7 +121,7 @@ fn answer_to_fetch(request: &FetchRequest, error: ErrorCode, records: usize) -> 
 fn check_continuity(facts: &[TraceEvent], next: &mut [Option<Offset>; 2]) {
     for fact in facts {
         match fact {
-            TraceEvent::RecordsRead { partition, from, batch } => {
+            TraceEvent::RecordsRead { partition, from, batch, .. } => {
                 let next = &mut next[usize::from(partition.partition.0)];
                 assert_eq!(*next, Some(*from));
                 assert!((batch.base_offset..batch.next_offset()).contains(from));

@@ -141,7 +141,7 @@ fn a_request_is_filled_up_to_its_limit_and_the_rest_comes_first_next_time() {
 #[test]
 fn a_partition_that_must_wait_for_its_sequences_ends_the_turn_for_those_behind_it() {
     let mut accumulator = accumulator(&JavaProducerConfig { batch_size: 300, ..java() });
-    let mut manager = TransactionManager::new(true);
+    let mut manager = TransactionManager::new(true, None);
     manager.assign_id(ProducerId(7), ProducerEpoch(0));
     let mut rng = NodeRng::for_test(1);
     for _ in 0..2 {
@@ -169,7 +169,7 @@ fn a_partition_that_must_wait_for_its_sequences_ends_the_turn_for_those_behind_i
 fn retried_batches_go_to_the_head_or_to_their_place_by_sequence() {
     for idempotent in [false, true] {
         let mut accumulator = accumulator(&JavaProducerConfig { batch_size: 300, ..java() });
-        let mut manager = TransactionManager::new(true);
+        let mut manager = TransactionManager::new(true, None);
         manager.assign_id(ProducerId(7), ProducerEpoch(0));
         let mut rng = NodeRng::for_test(1);
         for _ in 0..3 {

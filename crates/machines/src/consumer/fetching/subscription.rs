@@ -1,10 +1,11 @@
-//! One assigned partition: where the reader stands in it, and what it waits for before it fetches.
+//! One assigned partition: where the consumer stands in it, and what it waits for before it
+//! fetches.
 //!
 //! Mirrors `SubscriptionState.TopicPartitionState` with its `FetchStates`, and the decisions of
 //! `SubscriptionState.maybeValidatePositionForCurrentLeader` and `maybeCompleteValidation`
 //! (KIP-320).
 //!
-//! Left out: pausing, preferred read replicas (KIP-392).
+//! Left out: pausing by the application, preferred read replicas (KIP-392).
 
 use crate::client::metadata::PartitionLeadership;
 use acklab_vocab::api::EpochEndOffset;
@@ -16,6 +17,8 @@ use acklab_vocab::time::SimTime;
 /// What a partition waits for (`SubscriptionState.FetchStates`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FetchState {
+    /// It has no position: the group's committed offset is to be asked for.
+    Initializing,
     /// It has a position and is fetched.
     Fetching,
     /// It has no position: the leader is asked for one by `auto.offset.reset`.
@@ -28,7 +31,7 @@ pub enum FetchState {
     Stopped(ErrorCode),
 }
 
-/// Where a reader stands (`SubscriptionState.FetchPosition`).
+/// Where a consumer stands (`SubscriptionState.FetchPosition`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FetchPosition {
     /// Offset of the next record to return.
@@ -59,8 +62,8 @@ pub struct Subscription {
     pub partition: TopicPartition,
     /// What it waits for.
     pub state: FetchState,
-    /// Where the reader stands; `None` until the first reset is done. While a later one lasts, it
-    /// is where the reader stood.
+    /// Where the consumer stands; `None` until it first has a position. While another one is being
+    /// found, it is where the consumer stood.
     pub position: Option<FetchPosition>,
     /// The high watermark as the last fetch response had it.
     pub high_watermark: Option<Offset>,
@@ -68,19 +71,24 @@ pub struct Subscription {
     pub next_retry: SimTime,
     /// A fetch response of it has yet to be returned to the application.
     pub buffered: bool,
+    /// Nothing of it is fetched or returned: it is about to be revoked
+    /// (`SubscriptionState.markPendingRevocation`).
+    pub pending_revocation: bool,
 }
 
 impl Subscription {
-    /// Just assigned: no position, and no committed offset to take one from.
+    /// Just assigned, without a position: to be had from the group (`Initializing`) or by the reset
+    /// policy (`AwaitReset`).
     #[must_use]
-    pub fn new(partition: TopicPartition) -> Self {
+    pub fn new(partition: TopicPartition, state: FetchState) -> Self {
         Subscription {
             partition,
-            state: FetchState::AwaitReset,
+            state,
             position: None,
             high_watermark: None,
             next_retry: SimTime(i64::MIN),
             buffered: false,
+            pending_revocation: false,
         }
     }
 
@@ -88,10 +96,37 @@ impl Subscription {
     #[must_use]
     pub fn valid_position(&self) -> Option<&FetchPosition> {
         match self.state {
+            FetchState::Fetching if self.pending_revocation => None,
             FetchState::Fetching => self.position.as_ref(),
-            FetchState::AwaitReset
+            FetchState::Initializing
+            | FetchState::AwaitReset
             | FetchState::AwaitValidation
             | FetchState::AwaitUpdate
+            | FetchState::Stopped(_) => None,
+        }
+    }
+
+    /// The position, unless one is only now being found.
+    #[must_use]
+    pub fn known_position(&self) -> Option<&FetchPosition> {
+        match self.state {
+            FetchState::Initializing | FetchState::AwaitReset => None,
+            FetchState::Fetching
+            | FetchState::AwaitValidation
+            | FetchState::AwaitUpdate
+            | FetchState::Stopped(_) => self.position.as_ref(),
+        }
+    }
+
+    /// What the application has been given, as a commit has it
+    /// (`TopicPartitionState.hasValidPosition`).
+    #[must_use]
+    pub fn consumed(&self) -> Option<&FetchPosition> {
+        match self.state {
+            FetchState::Fetching | FetchState::AwaitUpdate => self.position.as_ref(),
+            FetchState::Initializing
+            | FetchState::AwaitReset
+            | FetchState::AwaitValidation
             | FetchState::Stopped(_) => None,
         }
     }
@@ -110,7 +145,9 @@ impl Subscription {
             self.state = FetchState::Fetching;
         }
         match self.state {
-            FetchState::AwaitReset | FetchState::Stopped(_) => return false,
+            FetchState::Initializing | FetchState::AwaitReset | FetchState::Stopped(_) => {
+                return false;
+            }
             FetchState::Fetching | FetchState::AwaitValidation | FetchState::AwaitUpdate => {}
         }
         let Some(position) = &mut self.position else { return false };
@@ -130,6 +167,17 @@ impl Subscription {
     pub fn reset(&mut self) {
         self.state = FetchState::AwaitReset;
         self.next_retry = SimTime(i64::MIN);
+    }
+
+    /// Goes to a position that is to be validated, if `validates` (the rule `ValidatePosition`) and
+    /// both epochs are known (`SubscriptionState.seekUnvalidated`).
+    pub fn seek_unvalidated(&mut self, position: FetchPosition, validates: bool) {
+        self.seek(position);
+        let current = position.current_leader;
+        let known = position.offset_epoch.is_some() && current.leader_epoch.is_some();
+        if validates && known && current.leader.is_some() {
+            self.state = FetchState::AwaitValidation;
+        }
     }
 
     /// Goes to a position that needs no validation.
@@ -184,7 +232,7 @@ mod tests {
     }
 
     fn fetching(position: FetchPosition) -> Subscription {
-        let mut subscription = Subscription::new(TopicPartition::new(0, 0));
+        let mut subscription = Subscription::new(TopicPartition::new(0, 0), FetchState::AwaitReset);
         subscription.seek(position);
         subscription
     }
@@ -235,7 +283,7 @@ mod tests {
 
     #[test]
     fn only_what_has_a_position_follows_the_metadata() {
-        let mut assigned = Subscription::new(TopicPartition::new(0, 0));
+        let mut assigned = Subscription::new(TopicPartition::new(0, 0), FetchState::AwaitReset);
         assert!(!assigned.metadata_renewed(leader(2, 5), true));
         assert_eq!(assigned.state, FetchState::AwaitReset);
         let mut stopped = fetching(position(10, Some(4)));

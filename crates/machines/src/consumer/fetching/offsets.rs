@@ -5,9 +5,10 @@
 //! Mirrors `OffsetFetcher`, `OffsetFetcherUtils` and `OffsetsForLeaderEpochUtils`.
 
 use super::subscription::{FetchPosition, FetchState, Subscription, Validation, validate};
-use super::{Purpose, Reader, ReaderCx};
-use crate::client::Loss;
+use super::{FetchPurpose, Fetching};
+use crate::client::NetworkClient;
 use crate::client::metadata::Metadata;
+use crate::machine::Cx;
 use acklab_vocab::api::{
     EpochEndOffset, ListOffsetsRequest, ListOffsetsTimestamp, OffsetsForLeaderEpochRequest,
     PartitionListOffsetsResponse, Request, Response,
@@ -22,37 +23,41 @@ use acklab_vocab::trace::TraceEvent;
 /// Subscriptions to ask a broker about, ascending by broker.
 type ByLeader = Vec<(BrokerId, Vec<usize>)>;
 
-impl Reader {
+impl Fetching {
     /// Asks the leaders about every position that awaits a validation or a reset and is not being
     /// asked about (`validatePositionsIfNeeded`, `resetPositionsIfNeeded`).
-    pub(super) fn ask_about_positions(&mut self, cx: &mut ReaderCx<'_>) {
+    pub fn ask_about_positions<T, R, P: From<FetchPurpose>>(
+        &mut self,
+        cx: &mut Cx<'_, T, R>,
+        client: &mut NetworkClient<P>,
+    ) {
         if !self.unsettled {
             return;
         }
         self.stop_without_policy(cx);
         let to_validate =
-            self.by_leader(FetchState::AwaitValidation, cx.now(), |_, subscription| {
+            self.by_leader(client, FetchState::AwaitValidation, cx.now(), |_, subscription| {
                 subscription.position?.current_leader.leader
             });
         for (broker, indices) in to_validate {
-            if self.client.ready(cx, broker) {
-                self.ask_for_epochs(cx, broker, &indices);
+            if client.ready(cx, broker) {
+                self.ask_for_epochs(cx, client, broker, &indices);
             }
         }
         let to_reset =
-            self.by_leader(FetchState::AwaitReset, cx.now(), |metadata, subscription| {
+            self.by_leader(client, FetchState::AwaitReset, cx.now(), |metadata, subscription| {
                 metadata.partition(subscription.partition)?.leader
             });
         for (broker, indices) in to_reset {
-            if self.client.ready(cx, broker) {
-                self.ask_for_offsets(cx, broker, &indices);
+            if client.ready(cx, broker) {
+                self.ask_for_offsets(cx, client, broker, &indices);
             }
         }
         self.settle(cx.now());
     }
 
     /// A position is needed and there is no policy to set it: `NoOffsetForPartitionException`.
-    fn stop_without_policy(&mut self, cx: &mut ReaderCx<'_>) {
+    fn stop_without_policy<T, R>(&mut self, cx: &mut Cx<'_, T, R>) {
         if self.config.auto_offset_reset != AutoOffsetReset::None {
             return;
         }
@@ -65,8 +70,9 @@ impl Reader {
 
     /// Who is to be asked now about partitions in `state`. Where no leader is known, metadata is
     /// asked for.
-    fn by_leader(
-        &mut self,
+    fn by_leader<P>(
+        &self,
+        client: &mut NetworkClient<P>,
         state: FetchState,
         now: SimTime,
         leader_of: fn(&Metadata, &Subscription) -> Option<BrokerId>,
@@ -76,8 +82,8 @@ impl Reader {
             if !subscription.may_ask(state, now) {
                 continue;
             }
-            let Some(leader) = leader_of(self.client.metadata(), subscription) else {
-                self.client.request_update();
+            let Some(leader) = leader_of(client.metadata(), subscription) else {
+                client.request_update();
                 continue;
             };
             match by_leader.binary_search_by_key(&leader, |entry| entry.0) {
@@ -100,32 +106,52 @@ impl Reader {
                         self.ask_again_at = self.ask_again_at.min(subscription.next_retry);
                     }
                 }
-                FetchState::Fetching | FetchState::AwaitUpdate | FetchState::Stopped(_) => {}
+                FetchState::Initializing
+                | FetchState::Fetching
+                | FetchState::AwaitUpdate
+                | FetchState::Stopped(_) => {}
             }
         }
     }
 
-    fn ask_for_offsets(&mut self, cx: &mut ReaderCx<'_>, broker: BrokerId, indices: &[usize]) {
+    fn ask_for_offsets<T, R, P: From<FetchPurpose>>(
+        &mut self,
+        cx: &mut Cx<'_, T, R>,
+        client: &mut NetworkClient<P>,
+        broker: BrokerId,
+        indices: &[usize],
+    ) {
         let Some(timestamp) = reset_timestamp(self.config.auto_offset_reset, cx.now()) else {
             return;
         };
-        let retry_at = cx.now() + self.client.request_timeout();
+        let retry_at = cx.now() + client.request_timeout();
         let mut asked = Vec::with_capacity(indices.len());
         let mut partitions = Vec::with_capacity(indices.len());
         for &index in indices {
             let subscription = &mut self.subscriptions[index];
             subscription.next_retry = retry_at;
             let partition = subscription.partition;
-            let epoch = self.current_epoch(partition);
+            let epoch = self.current_epoch(client, partition);
             asked.push(partition);
             partitions.push((partition, epoch, timestamp));
         }
         let request = ListOffsetsRequest { isolation: self.config.isolation, partitions };
-        self.client.send(cx, broker, Request::ListOffsets(request), Purpose::ListOffsets(asked));
+        client.send(
+            cx,
+            broker,
+            Request::ListOffsets(request),
+            FetchPurpose::ListOffsets(asked).into(),
+        );
     }
 
-    fn ask_for_epochs(&mut self, cx: &mut ReaderCx<'_>, broker: BrokerId, indices: &[usize]) {
-        let retry_at = cx.now() + self.client.request_timeout();
+    fn ask_for_epochs<T, R, P: From<FetchPurpose>>(
+        &mut self,
+        cx: &mut Cx<'_, T, R>,
+        client: &mut NetworkClient<P>,
+        broker: BrokerId,
+        indices: &[usize],
+    ) {
+        let retry_at = cx.now() + client.request_timeout();
         let mut asked = Vec::with_capacity(indices.len());
         let mut partitions = Vec::with_capacity(indices.len());
         for &index in indices {
@@ -138,49 +164,59 @@ impl Reader {
             partitions.push((partition, position.current_leader.leader_epoch, epoch));
         }
         let request = OffsetsForLeaderEpochRequest { replica: None, partitions };
-        let purpose = Purpose::OffsetsForLeaderEpoch(asked);
-        self.client.send(cx, broker, Request::OffsetsForLeaderEpoch(request), purpose);
+        let purpose = FetchPurpose::OffsetsForLeaderEpoch(asked).into();
+        client.send(cx, broker, Request::OffsetsForLeaderEpoch(request), purpose);
     }
 
     /// The leader epoch to send along, where requests carry one.
-    fn current_epoch(&self, partition: TopicPartition) -> Option<LeaderEpoch> {
+    fn current_epoch<P>(
+        &self,
+        client: &NetworkClient<P>,
+        partition: TopicPartition,
+    ) -> Option<LeaderEpoch> {
         let fenced = self.config.client.rules.has(ProtocolRule::FenceByLeaderEpoch);
-        let known = self.client.metadata().partition(partition).filter(|_| fenced)?;
+        let known = client.metadata().partition(partition).filter(|_| fenced)?;
         known.leader_epoch
     }
 
-    pub(super) fn on_offsets_listed(
+    pub(super) fn on_offsets_listed<T, R, P>(
         &mut self,
-        cx: &mut ReaderCx<'_>,
+        cx: &mut Cx<'_, T, R>,
+        client: &mut NetworkClient<P>,
         asked: &[TopicPartition],
-        result: Result<Box<Response>, Loss>,
+        response: Option<&Response>,
     ) {
-        match result.as_deref() {
-            Ok(Response::ListOffsets(response)) => {
+        match response {
+            Some(Response::ListOffsets(response)) => {
                 for answer in &response.partitions {
-                    self.on_offset_listed(cx, answer);
+                    self.on_offset_listed(cx, client, answer);
                 }
             }
-            Ok(other) => unreachable!("answered a ListOffsets with {other:?}"),
-            Err(_) => {
+            Some(other) => unreachable!("answered a ListOffsets with {other:?}"),
+            None => {
                 for &partition in asked {
-                    self.ask_later(cx.now(), partition);
+                    self.ask_later(client, cx.now(), partition);
                 }
             }
         }
     }
 
-    fn on_offset_listed(&mut self, cx: &mut ReaderCx<'_>, answer: &PartitionListOffsetsResponse) {
+    fn on_offset_listed<T, R, P>(
+        &mut self,
+        cx: &mut Cx<'_, T, R>,
+        client: &mut NetworkClient<P>,
+        answer: &PartitionListOffsetsResponse,
+    ) {
         let partition = answer.partition;
         if answer.error != ErrorCode::None {
-            self.ask_later(cx.now(), partition);
+            self.ask_later(client, cx.now(), partition);
             return;
         }
         let Some(index) = self.find(partition) else { return };
-        let current_leader = self.client.metadata().partition(partition).unwrap_or_default();
+        let current_leader = client.metadata().partition(partition).unwrap_or_default();
         let is_newer = |known| answer.leader_epoch > known;
         if current_leader.leader.is_none() || current_leader.leader_epoch.is_some_and(is_newer) {
-            self.client.request_update();
+            client.request_update();
         }
         let subscription = &mut self.subscriptions[index];
         if subscription.state != FetchState::AwaitReset {
@@ -189,20 +225,21 @@ impl Reader {
         let from = subscription.position.map(|position| position.offset);
         let to = answer.offset;
         subscription.seek(FetchPosition { offset: to, offset_epoch: None, current_leader });
-        self.fetcher.enlist(index, subscription);
+        self.fetcher.enlist(subscription);
         cx.trace(|| TraceEvent::PositionReset { partition, from, to, truncated: false });
     }
 
-    pub(super) fn on_epoch_offsets(
+    pub(super) fn on_epoch_offsets<T, R, P>(
         &mut self,
-        cx: &mut ReaderCx<'_>,
+        cx: &mut Cx<'_, T, R>,
+        client: &mut NetworkClient<P>,
         asked: &[(TopicPartition, FetchPosition)],
-        result: Result<Box<Response>, Loss>,
+        response: Option<&Response>,
     ) {
-        let answers = match result.as_deref() {
-            Ok(Response::OffsetsForLeaderEpoch(response)) => &response.partitions[..],
-            Ok(other) => unreachable!("answered an OffsetsForLeaderEpoch with {other:?}"),
-            Err(_) => &[],
+        let answers = match response {
+            Some(Response::OffsetsForLeaderEpoch(response)) => &response.partitions[..],
+            Some(other) => unreachable!("answered an OffsetsForLeaderEpoch with {other:?}"),
+            None => &[],
         };
         for &(partition, position) in asked {
             let answer = answers.iter().find(|answer| answer.0 == partition);
@@ -210,15 +247,15 @@ impl Reader {
                 Some(&(_, ErrorCode::None, end)) => {
                     self.on_validated(cx, partition, position, end);
                 }
-                Some(_) | None => self.ask_later(cx.now(), partition),
+                Some(_) | None => self.ask_later(client, cx.now(), partition),
             }
         }
     }
 
     /// `SubscriptionState.maybeCompleteValidation`
-    fn on_validated(
+    fn on_validated<T, R>(
         &mut self,
-        cx: &mut ReaderCx<'_>,
+        cx: &mut Cx<'_, T, R>,
         partition: TopicPartition,
         asked: FetchPosition,
         end: Option<EpochEndOffset>,
@@ -246,8 +283,13 @@ impl Reader {
 
     /// The leader did not answer about a partition: fresh metadata, and another try after
     /// `retry.backoff.ms` (`SubscriptionState.requestFailed`).
-    fn ask_later(&mut self, now: SimTime, partition: TopicPartition) {
-        self.client.request_update();
+    fn ask_later<P>(
+        &mut self,
+        client: &mut NetworkClient<P>,
+        now: SimTime,
+        partition: TopicPartition,
+    ) {
+        client.request_update();
         if let Some(index) = self.find(partition) {
             let retry_at = now + self.config.client.retry_backoff;
             self.subscriptions[index].next_retry = retry_at;

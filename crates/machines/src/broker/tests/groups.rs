@@ -1,0 +1,8 @@
+//! The broker as a coordinator of classic groups: requests in every state, writes that fail,
+//! failover.
+
+mod bench;
+mod commits;
+mod failover;
+mod membership;
+mod static_members;
