@@ -2,8 +2,9 @@
 
 use crate::draws;
 use crate::network::{End, Packet, Way};
-use crate::node::{AnyCall, AnyMachine, AnyTimer, Due};
+use crate::node::{AnyCall, AnyMachine, AnyReport, AnyTimer, Due};
 use crate::world::{Body, World};
+use acklab_machines::consumer::ConsumerReport;
 use acklab_machines::disk::{Disk, FlushId, FlushTarget};
 use acklab_machines::machine::{Cx, Effect, Input, Machine, Outbox};
 use acklab_machines::producer::ProducerReport;
@@ -67,7 +68,7 @@ enum AnyEffect {
     SetTimer(AnyTimer, SimTime),
     CancelTimer(AnyTimer),
     Flush(FlushId, FlushTarget),
-    Completed(ProducerReport),
+    Reported(AnyReport),
     Exit { clean: bool },
 }
 
@@ -96,7 +97,13 @@ impl Reports for acklab_machines::reader::ReaderReport {
 
 impl Reports for ProducerReport {
     fn into_effect(self) -> Option<AnyEffect> {
-        Some(AnyEffect::Completed(self))
+        Some(AnyEffect::Reported(AnyReport::Producer(self)))
+    }
+}
+
+impl Reports for ConsumerReport {
+    fn into_effect(self) -> Option<AnyEffect> {
+        Some(AnyEffect::Reported(AnyReport::Consumer(self)))
     }
 }
 
@@ -156,14 +163,20 @@ impl<O: Observer> World<O> {
             }
             Body::Burst { node, .. } => self.burst(node),
             Body::Resend { node, records, .. } => self.resend(node, &records),
+            Body::Application { node, wake, .. } => self.wake_application(node, wake),
             Body::Call { node, role, call, .. } => self.deliver(node, role, AnyInput::Call(call)),
             Body::Start { node, .. } => self.start_process(node),
             Body::World(_) => {}
         }
     }
 
-    /// Hands an input to a machine and applies what it asks for.
+    /// Hands an input to a machine and applies what it asks for; then the application takes up what it has been told.
     pub(crate) fn deliver(&mut self, node: NodeId, role: u8, input: AnyInput) {
+        self.deliver_to_machine(node, role, input);
+        self.run_application(node);
+    }
+
+    fn deliver_to_machine(&mut self, node: NodeId, role: u8, input: AnyInput) {
         let now = self.now;
         let host = &mut self.nodes[usize::from(node.0)];
         let Some(slot) = host.machines.get_mut(usize::from(role)) else { return };
@@ -172,7 +185,7 @@ impl<O: Observer> World<O> {
             AnyMachine::Broker(machine, outbox) => {
                 let input = input_for!(input, Broker, call => match call {
                     AnyCall::Broker(call) => Some(Input::Call(call)),
-                    AnyCall::Controller(_) | AnyCall::Producer(_) => None,
+                    AnyCall::Controller(_) | AnyCall::Producer(_) | AnyCall::Consumer(_) => None,
                 });
                 let Some(input) = input else { return };
                 run(&mut **machine, outbox, input, place);
@@ -180,7 +193,7 @@ impl<O: Observer> World<O> {
             AnyMachine::Controller(machine, outbox) => {
                 let input = input_for!(input, Controller, call => match call {
                     AnyCall::Controller(call) => Some(Input::Call(call)),
-                    AnyCall::Broker(_) | AnyCall::Producer(_) => None,
+                    AnyCall::Broker(_) | AnyCall::Producer(_) | AnyCall::Consumer(_) => None,
                 });
                 let Some(input) = input else { return };
                 outbox.committed_facts_end = self.committed_facts_end;
@@ -190,13 +203,21 @@ impl<O: Observer> World<O> {
             AnyMachine::Producer(machine, outbox) => {
                 let input = input_for!(input, Producer, call => match call {
                     AnyCall::Producer(call) => Some(Input::Call(call)),
-                    AnyCall::Broker(_) | AnyCall::Controller(_) => None,
+                    AnyCall::Broker(_) | AnyCall::Controller(_) | AnyCall::Consumer(_) => None,
                 });
                 let Some(input) = input else { return };
                 run(&mut **machine, outbox, input, place);
             }
             AnyMachine::Reader(machine, outbox) => {
                 let input = input_for!(input, Reader, _call => None);
+                let Some(input) = input else { return };
+                run(&mut **machine, outbox, input, place);
+            }
+            AnyMachine::Consumer(machine, outbox) => {
+                let input = input_for!(input, Consumer, call => match call {
+                    AnyCall::Consumer(call) => Some(Input::Call(call)),
+                    AnyCall::Broker(_) | AnyCall::Controller(_) | AnyCall::Producer(_) => None,
+                });
                 let Some(input) = input else { return };
                 run(&mut **machine, outbox, input, place);
             }
@@ -236,6 +257,7 @@ impl<O: Observer> World<O> {
             AnyMachine::Controller(_, outbox) => apply!(outbox, Controller),
             AnyMachine::Producer(_, outbox) => apply!(outbox, Producer),
             AnyMachine::Reader(_, outbox) => apply!(outbox, Reader),
+            AnyMachine::Consumer(_, outbox) => apply!(outbox, Consumer),
         }
         if cut.is_some() {
             self.strike_now();
@@ -249,6 +271,7 @@ impl<O: Observer> World<O> {
             AnyMachine::Controller(_, outbox) => std::mem::take(&mut outbox.facts),
             AnyMachine::Producer(_, outbox) => std::mem::take(&mut outbox.facts),
             AnyMachine::Reader(_, outbox) => std::mem::take(&mut outbox.facts),
+            AnyMachine::Consumer(_, outbox) => std::mem::take(&mut outbox.facts),
         }
     }
 
@@ -261,6 +284,7 @@ impl<O: Observer> World<O> {
             AnyMachine::Controller(_, outbox) => &mut outbox.facts,
             AnyMachine::Producer(_, outbox) => &mut outbox.facts,
             AnyMachine::Reader(_, outbox) => &mut outbox.facts,
+            AnyMachine::Consumer(_, outbox) => &mut outbox.facts,
         };
         if place.is_empty() {
             *place = facts;
@@ -281,8 +305,7 @@ impl<O: Observer> World<O> {
                 break;
             }
             let stamped = Stamped { cause: self.current, at: self.now, node, event };
-            self.observer.observe(&stamped);
-            if self.watch(&stamped) && cut.is_none() {
+            if self.observe(&stamped) && cut.is_none() {
                 cut = Some(effects_before);
             }
         }
@@ -319,7 +342,7 @@ impl<O: Observer> World<O> {
             }
             AnyEffect::CancelTimer(timer) => self.slot(node, role).timers.cancel(timer),
             AnyEffect::Flush(id, target) => self.flush(node, role, id, target),
-            AnyEffect::Completed(report) => self.completed(node, &report),
+            AnyEffect::Reported(report) => self.reported(node, report),
             AnyEffect::Exit { clean } => self.process_exits(node, clean),
         }
     }

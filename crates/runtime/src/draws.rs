@@ -31,6 +31,10 @@ pub(crate) enum Purpose {
     Start = 9,
     /// In which order a server that resumes takes up what has waited; the entity is the node.
     Resume = 10,
+    /// How long an application works on a record; the entity is the node.
+    Processing = 11,
+    /// Which transactions an application aborts; the entity is the node.
+    Abort = 12,
 }
 
 /// The key of a stream.

@@ -1,13 +1,17 @@
 //! Faults: when they strike, whom, for how long, and what they change.
 
+mod in_force;
+
 use crate::draws::{self, Purpose, Weather};
 use crate::network::{Disturbance, DisturbanceKind};
+use crate::rollouts::{Rolling, exactly};
 use crate::triggers::{Armed, fulfils};
 use crate::world::{Body, World, WorldEvent};
 use acklab_machines::rng::NodeRng;
 use acklab_scenario::model::{
     Direction, DroppedResponse, Fault, FaultPhase, FaultSpec, Scenario, Span, Target, Trigger, When,
 };
+use acklab_vocab::api::ApiKey;
 use acklab_vocab::ids::NodeId;
 use acklab_vocab::time::{SimDuration, SimTime};
 use acklab_vocab::trace::{Observer, Stamped, TraceEvent};
@@ -65,9 +69,30 @@ pub(crate) enum Change {
     /// Packets are disturbed.
     Disturbed,
     /// Responses are dropped.
-    Drops { from: Vec<NodeId>, to: Vec<NodeId>, millionths: u32, then: DroppedResponse },
+    Drops {
+        apis: Vec<ApiKey>,
+        from: Vec<NodeId>,
+        to: Vec<NodeId>,
+        millionths: u32,
+        then: DroppedResponse,
+    },
     /// Disks are slow.
     Slow(Vec<NodeId>, Span),
+    /// Requests stall.
+    Stalls(Stall),
+    /// Processes are restarted one after the other.
+    Rolling(Rolling),
+}
+
+/// Requests that stall on their way.
+#[derive(Clone, Debug)]
+pub(crate) struct Stall {
+    from: Vec<NodeId>,
+    to: Vec<NodeId>,
+    api: ApiKey,
+    by: SimDuration,
+    /// How many more stall; `None` for all.
+    left: Option<u16>,
 }
 
 impl Faults {
@@ -97,86 +122,6 @@ impl Faults {
     /// The draws of a fault.
     pub(crate) fn rng(&mut self, spec: usize) -> &mut NodeRng {
         &mut self.specs[spec].rng
-    }
-
-    /// How much longer a process's disk takes.
-    pub(crate) fn disk_slowdown(&self, node: NodeId) -> Option<Span> {
-        self.active.iter().find_map(|active| match &active.change {
-            Change::Slow(nodes, extra) if nodes.contains(&node) => Some(*extra),
-            Change::Slow(..)
-            | Change::Down(_)
-            | Change::Paused(_)
-            | Change::Cut(_)
-            | Change::Disturbed
-            | Change::Drops { .. } => None,
-        })
-    }
-
-    /// Whether a fault in force keeps a process from running.
-    pub(crate) fn holds_down(&self, node: NodeId) -> bool {
-        self.keeps_down(node) || self.keeps_paused(node)
-    }
-
-    /// Whether a fault in force has ended a process and will start it again.
-    fn keeps_down(&self, node: NodeId) -> bool {
-        self.active.iter().any(|active| match &active.change {
-            Change::Down(nodes) => nodes.contains(&node),
-            Change::Paused(_)
-            | Change::Cut(_)
-            | Change::Disturbed
-            | Change::Drops { .. }
-            | Change::Slow(..) => false,
-        })
-    }
-
-    /// Whether a fault in force lets a process stand still.
-    fn keeps_paused(&self, node: NodeId) -> bool {
-        self.active.iter().any(|active| match &active.change {
-            Change::Paused(nodes) => nodes.contains(&node),
-            Change::Down(_)
-            | Change::Cut(_)
-            | Change::Disturbed
-            | Change::Drops { .. }
-            | Change::Slow(..) => false,
-        })
-    }
-
-    /// Whether a fault in force keeps a process from running, or from reaching others.
-    pub(crate) fn hinders(&self, node: NodeId) -> bool {
-        let cut = self.active.iter().any(|active| match &active.change {
-            Change::Cut(links) => links.iter().any(|&(from, to)| from == node || to == node),
-            Change::Down(_)
-            | Change::Paused(_)
-            | Change::Disturbed
-            | Change::Drops { .. }
-            | Change::Slow(..) => false,
-        });
-        cut || self.holds_down(node)
-    }
-
-    /// Whether a response to a produce request is dropped, and how.
-    pub(crate) fn drops_response(
-        &mut self,
-        server: NodeId,
-        client: NodeId,
-        now: SimTime,
-    ) -> Option<DroppedResponse> {
-        for active in &self.active {
-            if let Change::Drops { from, to, millionths, then } = &active.change
-                && from.contains(&server)
-                && to.contains(&client)
-            {
-                let entity = u64::from(server.0) << 16 | u64::from(client.0);
-                let weather = self
-                    .drop_weather
-                    .entry((server, client))
-                    .or_insert_with(|| Weather::new(self.seed, Purpose::DropResponse, entity));
-                if (u64::from(weather.draw(now)) * 1_000_000) >> 32 < u64::from(*millionths) {
-                    return Some(*then);
-                }
-            }
-        }
-        None
     }
 }
 
@@ -228,9 +173,11 @@ impl<O: Observer> World<O> {
         if self.faults.armed.is_empty() {
             return false;
         }
+        let header = self.header.nodes.get(usize::from(stamped.node.0));
+        let by = header.and_then(|header| header.member).map(|(group, _)| group);
         let mut fulfilled = Vec::new();
         self.faults.armed.retain_mut(|armed| {
-            let happened = fulfils(armed, &stamped.event);
+            let happened = fulfils(armed, &stamped.event, by);
             if happened {
                 fulfilled.push(armed.spec);
             }
@@ -259,8 +206,16 @@ impl<O: Observer> World<O> {
         let planned = &mut self.faults.specs[spec];
         let mut fault = draw_one(&planned.spec.fault, &mut planned.rng);
         if let Fault::Kill(targets) | Fault::PowerLoss(targets) = &mut fault {
-            for target in targets.iter_mut().filter(|target| **target == Target::AnyBroker) {
-                *target = Target::Broker(self.any_broker(spec));
+            for target in targets.iter_mut() {
+                match *target {
+                    Target::AnyBroker => *target = Target::Broker(self.any_broker(spec)),
+                    Target::AnyMember(group) => {
+                        if let Some((_, instance)) = self.any_member(spec, group) {
+                            *target = Target::Member(group, Some(instance));
+                        }
+                    }
+                    _ => {}
+                }
             }
         }
         self.faults.specs[spec].drawn = Some(fault);
@@ -295,6 +250,14 @@ impl<O: Observer> World<O> {
         }
     }
 
+    /// The fault that has waited for this moment strikes in an event of its own.
+    pub(crate) fn strike_later(&mut self) {
+        if let Some(spec) = self.faults.strikes_now.take() {
+            let now = self.now;
+            self.push(now, Body::World(WorldEvent::FaultStrikes { spec }));
+        }
+    }
+
     /// A fault strikes.
     pub(crate) fn fault_strikes(&mut self, spec: usize) {
         if self.workload_over {
@@ -305,7 +268,7 @@ impl<O: Observer> World<O> {
             Some(fault) => fault,
             None => draw_one(&planned.spec.fault, &mut planned.rng),
         };
-        let lasts = !matches!(fault, Fault::PreferredElection(_));
+        let lasts = !matches!(fault, Fault::PreferredElection(_) | Fault::Scale { .. });
         let lasting = planned.spec.lasting.map(|span| draws::next_span(span, &mut planned.rng));
         let lasting = lasting.filter(|_| lasts);
         let permanent = planned.spec.permanent && lasts;
@@ -411,7 +374,8 @@ impl<O: Observer> World<O> {
             Change::Disturbed => {
                 self.network.disturbances.retain(|disturbance| disturbance.fault != fault);
             }
-            Change::Drops { .. } | Change::Slow(..) => {}
+            Change::Rolling(rolling) => self.stop_rolling(&rolling),
+            Change::Drops { .. } | Change::Slow(..) | Change::Stalls(_) => {}
         }
         self.fault_reached(active.spec, active.number, FaultPhase::Ended);
     }
@@ -480,13 +444,22 @@ impl<O: Observer> World<O> {
                 self.disturb(number, [first, second], kind, until);
                 Some(Change::Disturbed)
             }
-            // To come.
-            Fault::RollingRestart { .. } | Fault::Scale { .. } | Fault::StallRequests { .. } => {
+            Fault::RollingRestart { group, down, between } => {
+                Some(self.begin_rolling_restart(number, *group, *down, *between))
+            }
+            Fault::Scale { group, members } => {
+                self.scale(*group, *members);
                 None
             }
-            Fault::DropResponses { apis: _, from, to, millionths, then } => {
+            Fault::StallRequests { from, to, api, by, first: left } => {
+                let (from, to) = (self.resolve(0, from, to), self.resolve(0, to, from));
+                let (api, by, left) = (*api, exactly(*by), *left);
+                Some(Change::Stalls(Stall { from, to, api, by, left }))
+            }
+            Fault::DropResponses { apis, from, to, millionths, then } => {
                 let (first, second) = (self.resolve(0, from, to), self.resolve(0, to, from));
                 Some(Change::Drops {
+                    apis: apis.clone(),
                     from: first,
                     to: second,
                     millionths: *millionths,

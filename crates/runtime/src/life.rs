@@ -1,20 +1,26 @@
 //! Lives of processes: start, kill, loss of power, pause, exit.
 
 use crate::application::Application;
+use crate::application::consumer::ConsumerApplication;
+use crate::application::copy::Copier;
+use crate::application::producer::ProducerApplication;
+use crate::application::work::Pace;
 use crate::draws::{self, Purpose};
 use crate::network::{Packet, Way};
 use crate::node::{AnyMachine, Life, Slot};
 use crate::world::{Body, DriverOrder, Event, World, incarnation};
 use acklab_machines::broker::{Broker, BrokerSetup, Coordination};
+use acklab_machines::consumer::{Consumer, ConsumerSetup};
 use acklab_machines::controller::{Controller, ControllerSetup};
 use acklab_machines::machine::{Cx, Machine, Outbox};
 use acklab_machines::producer::{Producer, ProducerSetup};
 use acklab_machines::reader::{Reader, ReaderSetup};
 use acklab_vocab::api::{Endpoint, Listener};
 use acklab_vocab::ids::{
-    BrokerId, ControllerId, Incarnation, NodeId, PartitionIndex, TopicPartition,
+    BrokerId, ControllerId, GroupIndex, GroupInstanceId, Incarnation, NodeId, PartitionIndex,
+    TopicPartition,
 };
-use acklab_vocab::time::SimTime;
+use acklab_vocab::time::{SimDuration, SimTime};
 use acklab_vocab::trace::{Observer, TraceEvent};
 use std::sync::Arc;
 
@@ -26,30 +32,55 @@ impl<O: Observer> World<O> {
             let node = NodeId(index as u16);
             let header = &self.header.nodes[index];
             let is_server = header.broker.is_some() || header.controller.is_some();
-            let spread = acklab_vocab::time::SimDuration(self.start_rng.below(200_000_000));
-            let at = match (is_server, cold) {
-                (true, false) => self.now + spread,
-                (true, true) => self.now + spread + self.start_up(),
-                (false, false) => SimTime::ZERO - crate::formation::CLIENTS_BEFORE_ZERO,
-                (false, true) => self.now,
+            let member = header.member;
+            let spread = SimDuration(self.start_rng.below(200_000_000));
+            let at = match (is_server, cold, member) {
+                (true, false, _) => self.now + spread,
+                (true, true, _) => self.now + spread + self.start_up(),
+                (false, _, Some((group, instance))) => {
+                    let Some(at) = self.first_start_of_member(group, instance) else {
+                        self.nodes[index].wanted = false;
+                        continue;
+                    };
+                    at
+                }
+                (false, false, None) => SimTime::ZERO - crate::formation::CLIENTS_BEFORE_ZERO,
+                (false, true, None) => self.now,
             };
             self.push(at, Body::Start { node, incarnation: 0 });
         }
         self.schedule_formation();
     }
 
+    /// When an instance of an application starts for the first time; `None` if it does not until a fault scales out.
+    fn first_start_of_member(&self, group: GroupIndex, instance: u16) -> Option<SimTime> {
+        let spec = &self.scenario.groups[usize::from(group.0)];
+        if instance >= spec.members {
+            return None;
+        }
+        let stagger = spec.stagger * u64::from(instance);
+        let cold = self.scenario.start == acklab_scenario::model::Start::Cold;
+        Some(match spec.from {
+            Some(from) => SimTime::ZERO + from + stagger,
+            None if cold => self.now + stagger,
+            None => SimTime::ZERO - self.members_before_zero(),
+        })
+    }
+
     /// A process starts: its machines boot from its disk.
     pub(crate) fn start_process(&mut self, node: NodeId) {
         let host = &mut self.nodes[usize::from(node.0)];
-        if host.life != Life::Dead {
+        if host.life != Life::Dead || !host.wanted {
             return;
         }
+        host.gave_up = false;
         host.life = Life::Running;
         host.restart_when_dead = false;
         host.rng = draws::node_stream(self.seed, node, host.incarnation);
         host.threads.fill(SimTime(i64::MIN));
         let life = incarnation(host);
         self.state(node, TraceEvent::ProcessStarted { incarnation: life });
+        self.process_has_started(node);
         let header = self.header.nodes[usize::from(node.0)].clone();
         if let Some(id) = header.controller {
             self.boot_controller(node, id);
@@ -57,7 +88,9 @@ impl<O: Observer> World<O> {
         if let Some(id) = header.broker {
             self.boot_broker(node, id, life);
         }
-        if let Some((index, instance)) = header.producer {
+        if let Some((group, instance)) = header.member {
+            self.boot_member(node, group, instance);
+        } else if let Some((index, instance)) = header.producer {
             self.boot_producer(node, index, instance);
         }
         if let Some(reader) = header.reader {
@@ -140,10 +173,71 @@ impl<O: Observer> World<O> {
         let (seed, now) = (self.seed, self.now);
         let host = &mut self.nodes[usize::from(node.0)];
         match &mut host.application {
-            Some(application) => application.resume_at(now),
-            none => *none = Some(Application::new(spec, instance, node, seed)),
+            Some(application) => {
+                if let Some(application) = application.producer_mut() {
+                    application.resume_at(now);
+                }
+            }
+            none => {
+                let application = ProducerApplication::new(spec, instance, node, seed);
+                *none = Some(Application::Producer(Box::new(application)));
+            }
         }
         self.schedule_burst(node);
+        self.start_application(node);
+    }
+
+    /// A process of a consumer's application: the consumer first, then the producer by which it writes.
+    fn boot_member(&mut self, node: NodeId, group: GroupIndex, instance: u16) {
+        let Some(setup) = self.consumer_setup(node) else { return };
+        self.boot(node, |cx| Consumer::boot(cx, setup), AnyMachine::Consumer);
+        if let Some(output) = self.output_of(group) {
+            let own = output.transactions.as_ref();
+            let setup = ProducerSetup {
+                config: output.config.clone(),
+                bootstrap: self.bootstrap(),
+                producer: output.producer,
+                instance: 0,
+                // Copies have the numbers of what is copied: any two that follow on each other are a run.
+                stride: 1,
+                transactional_id: own.map(|own| own.ids[usize::from(instance)]),
+            };
+            self.boot(node, |cx| Producer::boot(cx, setup), AnyMachine::Producer);
+        }
+        if self.nodes[usize::from(node.0)].application.is_none() {
+            let application = self.new_member(node, group, instance);
+            self.nodes[usize::from(node.0)].application =
+                Some(Application::Consumer(Box::new(application)));
+        }
+        self.start_application(node);
+    }
+
+    fn new_member(&self, node: NodeId, group: GroupIndex, instance: u16) -> ConsumerApplication {
+        let spec = self.scenario.groups[usize::from(group.0)].clone();
+        let stream = |purpose| draws::stream(self.seed, purpose, u64::from(node.0));
+        let watched = self.watched_records(group);
+        let pace = Pace::new(spec.processing.clone(), &watched, stream(Purpose::Processing));
+        let copier = spec.output.as_ref().map(|output| {
+            Copier::new(output, self.writers_to(group), instance, stream(Purpose::Abort))
+        });
+        ConsumerApplication::new(spec, pace, copier)
+    }
+
+    /// What the consumer of a process is started with. A static member's `group.instance.id` is its place among all static
+    /// instances of the scenario, so that two applications with one `group.id` do not share it.
+    pub(crate) fn consumer_setup(&self, node: NodeId) -> Option<ConsumerSetup> {
+        let (group, instance) = self.header.nodes[usize::from(node.0)].member?;
+        let spec = &self.scenario.groups[usize::from(group.0)];
+        let earlier = &self.scenario.groups[..usize::from(group.0)];
+        let before: u16 = earlier.iter().map(|group| group.instances).sum();
+        Some(ConsumerSetup {
+            config: spec.config.clone(),
+            bootstrap: self.bootstrap(),
+            group: spec.group,
+            instance: spec.config.is_static.then_some(GroupInstanceId(before + instance)),
+            topics: spec.topics.iter().copied().collect(),
+            assigns_itself: spec.assigns_itself,
+        })
     }
 
     fn boot_reader(&mut self, node: NodeId, reader: u16) {
@@ -183,6 +277,7 @@ impl<O: Observer> World<O> {
             host.incarnation += 1;
             return;
         }
+        self.interrupt_application(node, true);
         self.state(node, TraceEvent::ProcessKilled);
         self.die(node, true);
     }
@@ -192,6 +287,7 @@ impl<O: Observer> World<O> {
         if !self.nodes[usize::from(node.0)].host_up {
             return;
         }
+        self.interrupt_application(node, true);
         self.state(node, TraceEvent::PowerLost);
         self.die(node, false);
         let write_back = self.scenario.disk.write_back;
@@ -206,6 +302,7 @@ impl<O: Observer> World<O> {
 
     /// A process ends by itself.
     pub(crate) fn process_exits(&mut self, node: NodeId, clean: bool) {
+        self.interrupt_application(node, true);
         self.state(node, TraceEvent::ProcessExited { clean });
         self.die(node, true);
         if self.nodes[usize::from(node.0)].restart_when_dead {
@@ -219,7 +316,8 @@ impl<O: Observer> World<O> {
         host.incarnation += 1;
         host.machines.clear();
         host.backlog.clear();
-        if let Some(application) = &mut host.application {
+        host.reports.clear();
+        if let Some(application) = host.application.as_mut().and_then(Application::producer_mut) {
             application.waiting_to_resend = 0;
         }
         for index in 0..self.network.connections.len() as u32 {
@@ -239,6 +337,7 @@ impl<O: Observer> World<O> {
             }
         }
         self.order(DriverOrder::Kill(node));
+        self.process_has_ended(node);
     }
 
     /// Starts a process again, its host first if need be.
@@ -249,6 +348,9 @@ impl<O: Observer> World<O> {
             self.answer_from_the_dead(node);
         }
         let host = &mut self.nodes[usize::from(node.0)];
+        if !host.wanted {
+            return;
+        }
         host.restart_when_dead = true;
         if host.life != Life::Dead {
             return;
@@ -283,6 +385,7 @@ impl<O: Observer> World<O> {
             return;
         }
         host.life = Life::Paused(self.now);
+        self.interrupt_application(node, false);
         self.state(node, TraceEvent::ProcessPaused);
         self.order(DriverOrder::Pause(node));
     }
@@ -310,10 +413,11 @@ impl<O: Observer> World<O> {
         for event in merged {
             self.queue.push(now, event);
         }
+        self.wake_now(node, crate::application::Wake::Resume);
         self.order(DriverOrder::Resume(node));
     }
 
-    fn order(&mut self, order: DriverOrder) {
+    pub(crate) fn order(&mut self, order: DriverOrder) {
         self.orders.push(order);
         self.call_driver();
     }
@@ -357,6 +461,7 @@ fn is_from_outside(body: &Body) -> bool {
         Body::Timer { .. }
         | Body::Burst { .. }
         | Body::Resend { .. }
+        | Body::Application { .. }
         | Body::Call { .. }
         | Body::Start { .. }
         | Body::World(_) => false,

@@ -383,6 +383,11 @@ impl Network {
         total
     }
 
+    /// Nothing that is sent from now on arrives before `until`.
+    pub(crate) fn stall(&mut self, connection: u32, way: Way, until: SimTime) {
+        self.connections[connection as usize].streams[way as usize].after_the_last(until);
+    }
+
     /// Sends a packet.
     pub(crate) fn send(&mut self, connection: u32, way: Way, packet: Packet, now: SimTime) -> Sent {
         let (sender, receiver) = self.ends(connection, way);

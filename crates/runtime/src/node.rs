@@ -4,6 +4,7 @@ use crate::application::Application;
 use crate::draws;
 use crate::world::Event;
 use acklab_machines::broker::{Broker, BrokerCall, BrokerTimer};
+use acklab_machines::consumer::{Consumer, ConsumerCall, ConsumerReport, ConsumerTimer};
 use acklab_machines::controller::{Controller, ControllerCall, ControllerTimer};
 use acklab_machines::disk::Disk;
 use acklab_machines::machine::{Machine, Outbox};
@@ -13,7 +14,7 @@ use acklab_machines::rng::NodeRng;
 use acklab_vocab::api::Listener;
 use acklab_vocab::ids::{ConnectionId, NodeId};
 use acklab_vocab::time::SimTime;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Whether a process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +47,16 @@ pub(crate) struct Node {
     pub(crate) backlog: Vec<Event>,
     /// Until when each I/O thread of its server is busy.
     pub(crate) threads: Vec<SimTime>,
-    /// The application that drives its producer.
+    /// The application that drives its producer or its consumer.
     pub(crate) application: Option<Application>,
+    /// What the libraries have told the application and it has not yet taken up.
+    pub(crate) reports: VecDeque<AnyReport>,
+    /// The application is acting now: further reports wait until it has done so.
+    pub(crate) application_acts: bool,
+    /// It is to run: false for an instance that has not been scaled out to, or has been scaled in.
+    pub(crate) wanted: bool,
+    /// It has ended by itself and nobody starts it again: a reaction of its application.
+    pub(crate) gave_up: bool,
 }
 
 impl Node {
@@ -65,6 +74,10 @@ impl Node {
             backlog: Vec::new(),
             threads: vec![SimTime(i64::MIN); usize::from(threads)],
             application: None,
+            reports: VecDeque::new(),
+            application_acts: false,
+            wanted: true,
+            gave_up: false,
         }
     }
 
@@ -74,7 +87,7 @@ impl Node {
         let listens = match &self.machines[usize::from(role)].machine {
             AnyMachine::Broker(broker, _) => broker.listens(),
             AnyMachine::Controller(controller, _) => controller.listens(),
-            AnyMachine::Producer(..) | AnyMachine::Reader(..) => false,
+            AnyMachine::Producer(..) | AnyMachine::Reader(..) | AnyMachine::Consumer(..) => false,
         };
         listens.then_some(role)
     }
@@ -92,37 +105,38 @@ impl Node {
     }
 
     pub(crate) fn is_client(&self) -> bool {
-        let client =
-            |slot: &Slot| matches!(slot.machine, AnyMachine::Producer(..) | AnyMachine::Reader(..));
+        let client = |slot: &Slot| {
+            matches!(
+                slot.machine,
+                AnyMachine::Producer(..) | AnyMachine::Reader(..) | AnyMachine::Consumer(..)
+            )
+        };
         self.machines.iter().any(client)
     }
 
     pub(crate) fn broker(&self) -> Option<&Broker> {
-        self.machines.iter().find_map(|slot| match &slot.machine {
-            AnyMachine::Broker(broker, _) => Some(broker.as_ref()),
-            AnyMachine::Controller(..) | AnyMachine::Producer(..) | AnyMachine::Reader(..) => None,
-        })
+        self.machines.iter().find_map(|slot| slot.machine.broker())
     }
 
     pub(crate) fn controller(&self) -> Option<&Controller> {
-        self.machines.iter().find_map(|slot| match &slot.machine {
-            AnyMachine::Controller(controller, _) => Some(controller.as_ref()),
-            AnyMachine::Broker(..) | AnyMachine::Producer(..) | AnyMachine::Reader(..) => None,
-        })
+        self.machines.iter().find_map(|slot| slot.machine.controller())
     }
 
     pub(crate) fn producer(&self) -> Option<&Producer> {
-        self.machines.iter().find_map(|slot| match &slot.machine {
-            AnyMachine::Producer(producer, _) => Some(producer.as_ref()),
-            AnyMachine::Broker(..) | AnyMachine::Controller(..) | AnyMachine::Reader(..) => None,
-        })
+        self.machines.iter().find_map(|slot| slot.machine.producer())
     }
 
     pub(crate) fn reader(&self) -> Option<&Reader> {
-        self.machines.iter().find_map(|slot| match &slot.machine {
-            AnyMachine::Reader(reader, _) => Some(reader.as_ref()),
-            AnyMachine::Broker(..) | AnyMachine::Controller(..) | AnyMachine::Producer(..) => None,
-        })
+        self.machines.iter().find_map(|slot| slot.machine.reader())
+    }
+
+    pub(crate) fn consumer(&self) -> Option<&Consumer> {
+        self.machines.iter().find_map(|slot| slot.machine.consumer())
+    }
+
+    /// Which of its machines is of a kind.
+    pub(crate) fn role(&self, is_it: impl Fn(&AnyMachine) -> bool) -> Option<u8> {
+        self.machines.iter().position(|slot| is_it(&slot.machine)).map(|index| index as u8)
     }
 }
 
@@ -166,15 +180,31 @@ pub(crate) enum AnyMachine {
     Controller(Box<Controller>, Outbox<ControllerTimer, acklab_machines::controller::NoReport>),
     Producer(Box<Producer>, Outbox<ProducerTimer, ProducerReport>),
     Reader(Box<Reader>, Outbox<ReaderTimer, acklab_machines::reader::ReaderReport>),
+    Consumer(Box<Consumer>, Outbox<ConsumerTimer, ConsumerReport>),
+}
+
+macro_rules! kind {
+    ($name:ident, $variant:ident) => {
+        pub(crate) fn $name(&self) -> Option<&$variant> {
+            if let AnyMachine::$variant(machine, _) = self { Some(machine) } else { None }
+        }
+    };
 }
 
 impl AnyMachine {
+    kind!(broker, Broker);
+    kind!(controller, Controller);
+    kind!(producer, Producer);
+    kind!(reader, Reader);
+    kind!(consumer, Consumer);
+
     fn next_connection(&mut self) -> &mut u32 {
         match self {
             AnyMachine::Broker(_, outbox) => &mut outbox.next_connection,
             AnyMachine::Controller(_, outbox) => &mut outbox.next_connection,
             AnyMachine::Producer(_, outbox) => &mut outbox.next_connection,
             AnyMachine::Reader(_, outbox) => &mut outbox.next_connection,
+            AnyMachine::Consumer(_, outbox) => &mut outbox.next_connection,
         }
     }
 }
@@ -186,6 +216,7 @@ pub(crate) enum AnyTimer {
     Controller(ControllerTimer),
     Producer(ProducerTimer),
     Reader(ReaderTimer),
+    Consumer(ConsumerTimer),
 }
 
 macro_rules! any_timer {
@@ -198,7 +229,13 @@ macro_rules! any_timer {
     )*};
 }
 
-any_timer!(BrokerTimer => Broker, ControllerTimer => Controller, ProducerTimer => Producer, ReaderTimer => Reader);
+any_timer!(
+    BrokerTimer => Broker,
+    ControllerTimer => Controller,
+    ProducerTimer => Producer,
+    ReaderTimer => Reader,
+    ConsumerTimer => Consumer
+);
 
 /// A call of an application or operator to a machine of any kind.
 #[derive(Clone, Debug)]
@@ -206,6 +243,14 @@ pub(crate) enum AnyCall {
     Broker(BrokerCall),
     Controller(ControllerCall),
     Producer(ProducerCall),
+    Consumer(ConsumerCall),
+}
+
+/// What a library tells its application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AnyReport {
+    Producer(ProducerReport),
+    Consumer(ConsumerReport),
 }
 
 /// The timers of one machine. A timer has at most one deadline and, as a rule, one event in the queue: a deadline that moves
@@ -250,6 +295,12 @@ impl Timers {
         self.next_generation += 1;
         self.armed.insert(timer, Armed { deadline: Some(at), queued: at, generation });
         Some(generation)
+    }
+
+    pub(crate) fn cancel_all(&mut self) {
+        for armed in self.armed.values_mut() {
+            armed.deadline = None;
+        }
     }
 
     pub(crate) fn cancel(&mut self, timer: AnyTimer) {

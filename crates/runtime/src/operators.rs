@@ -1,5 +1,6 @@
 //! What operators ask of brokers and controllers: elections, orderly shutdowns, topics.
 
+use crate::application::Wake;
 use crate::node::{AnyCall, Life};
 use crate::world::{Body, World};
 use acklab_machines::broker::BrokerCall;
@@ -22,7 +23,10 @@ impl<O: Observer> World<O> {
         host.restart_when_dead = false;
         match host.life {
             Life::Dead => self.kill(node),
-            Life::Running | Life::Paused(_) => self.call_broker(node, BrokerCall::ShutDown),
+            Life::Running | Life::Paused(_) => {
+                self.call_broker(node, BrokerCall::ShutDown);
+                self.wake_now(node, Wake::ShutDown);
+            }
         }
     }
 

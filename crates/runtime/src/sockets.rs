@@ -26,10 +26,16 @@ impl<O: Observer> World<O> {
         let is_response = way == Way::ToClient;
         if sender.open {
             let dropped = match &frame {
-                Frame::Response(_, response) if response.api() == ApiKey::Produce => {
-                    self.faults.drops_response(sender.node, receiver.node, self.now)
+                Frame::Response(_, response) => {
+                    self.faults.drops_response(sender.node, receiver.node, response.api(), self.now)
                 }
-                Frame::Response(..) | Frame::Request(..) => None,
+                Frame::Request(_, request) => {
+                    let (client, server) = (sender.node, receiver.node);
+                    if let Some(by) = self.faults.stalls_request(client, server, request.api()) {
+                        self.network.stall(connection, way, self.now + by);
+                    }
+                    None
+                }
             };
             match dropped {
                 None => self.transmit(connection, way, Packet::Frame(frame)),
@@ -272,6 +278,7 @@ impl<O: Observer> World<O> {
             | Body::Flushed { .. }
             | Body::Burst { .. }
             | Body::Resend { .. }
+            | Body::Application { .. }
             | Body::Call { .. }
             | Body::Start { .. }
             | Body::World(_) => {}

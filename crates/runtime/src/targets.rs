@@ -1,8 +1,12 @@
 //! Whom a fault strikes: roles to processes, and processes to words.
 
+use crate::draws;
+use crate::node::Life;
+use crate::rollouts::exactly;
 use crate::world::World;
-use acklab_scenario::model::{Direction, Fault, Target};
-use acklab_vocab::ids::{BrokerId, NodeId, TopicPartition};
+use acklab_machines::broker::partition_for;
+use acklab_scenario::model::{Direction, Fault, Span, Target};
+use acklab_vocab::ids::{BrokerId, GroupIndex, NodeId, PartitionIndex, TopicId, TopicPartition};
 use acklab_vocab::metadata_log::PartitionState;
 use acklab_vocab::trace::{NodeHeader, Observer};
 
@@ -52,16 +56,28 @@ impl<O: Observer> World<O> {
                 let drawn = self.any_broker(spec);
                 nodes.push(self.broker_node(drawn));
             }
-            // To come.
-            Target::Member(..)
-            | Target::OwnerOf(..)
-            | Target::AnyMember(_)
-            | Target::CoordinatorOf(_)
-            | Target::TransactionCoordinatorOf(_) => {}
+            Target::Member(group, instance) => nodes.extend(by_header(&|header| {
+                header.member.is_some_and(|(index, own)| {
+                    index == group && instance.is_none_or(|instance| instance == own)
+                })
+            })),
+            Target::OwnerOf(group, partition) => nodes.extend(self.owner_of(group, partition)),
+            Target::AnyMember(group) => {
+                nodes.extend(self.any_member(spec, group).map(|(node, _)| node));
+            }
+            Target::CoordinatorOf(group) => {
+                let name = self.scenario.group_ids[usize::from(group.0)].clone();
+                nodes.extend(self.coordinator_of(self.scenario.offsets_topic, &name));
+            }
+            Target::TransactionCoordinatorOf(id) => {
+                let name = self.scenario.transactional_ids[usize::from(id.0)].clone();
+                nodes.extend(self.coordinator_of(self.scenario.transactions_topic, &name));
+            }
             Target::Brokers => nodes.extend(by_header(&|header| header.broker.is_some())),
             Target::Controllers => nodes.extend(by_header(&|header| header.controller.is_some())),
-            Target::Clients => nodes
-                .extend(by_header(&|header| header.producer.is_some() || header.reader.is_some())),
+            Target::Clients => nodes.extend(by_header(&|header| {
+                header.producer.is_some() || header.reader.is_some() || header.member.is_some()
+            })),
             Target::Rest => {}
         }
     }
@@ -71,6 +87,39 @@ impl<O: Observer> World<O> {
         let brokers = self.scenario.cluster.brokers.len() as u64;
         let drawn = self.faults.rng(spec).below(brokers);
         self.scenario.cluster.brokers[drawn as usize]
+    }
+
+    /// An instance of an application that runs, drawn for a fault: its process and its number.
+    pub(crate) fn any_member(&mut self, spec: usize, group: GroupIndex) -> Option<(NodeId, u16)> {
+        let runs = |node: &NodeId| self.nodes[usize::from(node.0)].life != Life::Dead;
+        let running: Vec<NodeId> = self.instances(group).filter(runs).collect();
+        if running.is_empty() {
+            return None;
+        }
+        let drawn = running[self.faults.rng(spec).below(running.len() as u64) as usize];
+        let (_, instance) = self.header.nodes[usize::from(drawn.0)].member?;
+        Some((drawn, instance))
+    }
+
+    /// The instance of an application that owns a partition. Of those that assign themselves every partition, the first
+    /// that runs.
+    fn owner_of(&self, group: GroupIndex, partition: TopicPartition) -> Option<NodeId> {
+        let spec = &self.scenario.groups[usize::from(group.0)];
+        if spec.assigns_itself {
+            let runs = |node: &NodeId| self.nodes[usize::from(node.0)].life != Life::Dead;
+            return self.instances(group).find(runs);
+        }
+        let owner = self.groups.owner(spec.group, partition)?;
+        let (application, _) = self.header.nodes[usize::from(owner.0)].member?;
+        (application == group).then_some(owner)
+    }
+
+    /// The leader of the partition of an internal topic to which a name belongs.
+    fn coordinator_of(&self, topic: Option<TopicId>, name: &str) -> Option<NodeId> {
+        let topic = topic?;
+        let count = self.scenario.topics[usize::from(topic.0)].assignments.len() as u16;
+        let partition = PartitionIndex(partition_for(name, count.max(1)));
+        self.leader_of(TopicPartition { topic, partition })
     }
 
     pub(crate) fn partition_state(&self, partition: TopicPartition) -> Option<PartitionState> {
@@ -103,11 +152,16 @@ impl<O: Observer> World<O> {
             | Fault::LinkDelay { first, second, .. }
             | Fault::LinkLoss { first, second, .. }
             | Fault::DropResponses { from: first, to: second, .. } => (Some(first), Some(second)),
-            Fault::StallRequests { from: first, to: second, .. } => (Some(first), Some(second)),
-            Fault::PreferredElection(_)
-            | Fault::OneOf(_)
-            | Fault::RollingRestart { .. }
-            | Fault::Scale { .. } => (None, None),
+            Fault::StallRequests { from: first, to: second, by, .. } => {
+                *by = self.draw_span(spec, *by);
+                (Some(first), Some(second))
+            }
+            Fault::RollingRestart { down, between, .. } => {
+                *down = self.draw_span(spec, *down);
+                *between = self.draw_span(spec, *between);
+                (None, None)
+            }
+            Fault::PreferredElection(_) | Fault::OneOf(_) | Fault::Scale { .. } => (None, None),
         };
         match (first, second) {
             (Some(first), None) => {
@@ -133,6 +187,10 @@ impl<O: Observer> World<O> {
         fixed
     }
 
+    fn draw_span(&mut self, spec: usize, span: Span) -> Span {
+        Span::Exactly(draws::next_span(span, self.faults.rng(spec)))
+    }
+
     /// Targets that name processes, in the place of the roles that these have.
     fn name_targets(&self, targets: &mut Vec<Target>, nodes: &[NodeId]) {
         if nodes.is_empty() {
@@ -140,6 +198,9 @@ impl<O: Observer> World<O> {
         }
         let name = |node: &NodeId| {
             let header = &self.header.nodes[usize::from(node.0)];
+            if let Some((group, instance)) = header.member {
+                return Target::Member(group, Some(instance));
+            }
             match (header.broker, header.controller, header.producer, header.reader) {
                 (Some(broker), ..) => Target::Broker(broker),
                 (None, Some(controller), ..) => Target::Controller(controller),
@@ -181,13 +242,28 @@ impl<O: Observer> World<O> {
                 let percent = f64::from(*millionths) / 10_000.0;
                 format!("{percent} % loss between {} and {}", names(first), names(second))
             }
-            Fault::DropResponses { from, to, .. } => {
-                format!("responses from {} to {} dropped", names(from), names(to))
+            Fault::DropResponses { apis, from, to, .. } => {
+                let apis: Vec<&str> = apis.iter().map(|api| api.name()).collect();
+                let apis = apis.join(", ");
+                format!("{apis} responses from {} to {} dropped", names(from), names(to))
             }
             Fault::SlowDisk { targets, .. } => format!("slow disk of {}", names(targets)),
-            // To come.
-            Fault::RollingRestart { .. } | Fault::Scale { .. } | Fault::StallRequests { .. } => {
-                String::new()
+            Fault::RollingRestart { group, down, .. } => {
+                let name = &self.header.groups[usize::from(group.0)].name;
+                format!("rolling restart of {name}, each down for {}", exactly(*down))
+            }
+            Fault::Scale { group, members } => {
+                let name = &self.header.groups[usize::from(group.0)].name;
+                format!("scale {name} to {members}")
+            }
+            Fault::StallRequests { from, to, api, by, first } => {
+                let which = match first {
+                    Some(1) => "the next".to_owned(),
+                    Some(first) => format!("the next {first}"),
+                    None => "every".to_owned(),
+                };
+                let (from, to, api) = (names(from), names(to), api.name());
+                format!("{which} {api} from {from} to {to} stalled by {}", exactly(*by))
             }
             Fault::OneOf(_) => "one of several faults".to_owned(),
         }
@@ -210,7 +286,12 @@ impl<O: Observer> World<O> {
                 NodeId(index as u16)
             }
             Target::Reader(reader) => return Some(self.header.readers[reader].name.clone()),
-            Target::Member(..)
+            Target::Member(group, Some(instance)) => {
+                let is_it = |header: &NodeHeader| header.member == Some((group, instance));
+                let index = self.header.nodes.iter().position(is_it).unwrap_or_default();
+                NodeId(index as u16)
+            }
+            Target::Member(_, None)
             | Target::OwnerOf(..)
             | Target::AnyMember(_)
             | Target::CoordinatorOf(_)

@@ -1,9 +1,9 @@
 //! Facts that faults wait for.
 
 use acklab_scenario::model::Trigger;
-use acklab_vocab::ids::RecordId;
-use acklab_vocab::record::Record;
-use acklab_vocab::trace::{SendOutcome, TraceEvent};
+use acklab_vocab::ids::{GroupIndex, Offset, RecordId};
+use acklab_vocab::record::{Record, RecordBatch};
+use acklab_vocab::trace::{GroupState, SendOutcome, TraceEvent};
 
 /// A fault that waits for a fact.
 #[derive(Debug)]
@@ -18,8 +18,14 @@ fn contains(records: &[Record], id: RecordId) -> bool {
     records.iter().any(|record| record.id == id)
 }
 
-/// Whether a fact is the one that a fault waits for.
-pub(crate) fn fulfils(armed: &mut Armed, event: &TraceEvent) -> bool {
+/// Whether the records of a batch from one offset to another hold one.
+fn processed(batch: &RecordBatch, from: Offset, to: Offset, id: RecordId) -> bool {
+    let (from, to) = (from.distance_from(batch.base_offset), to.distance_from(batch.base_offset));
+    batch.records().get(from as usize..to as usize).is_some_and(|records| contains(records, id))
+}
+
+/// Whether a fact is the one that a fault waits for. `by` is the application whose process stated it, if it is one's.
+pub(crate) fn fulfils(armed: &mut Armed, event: &TraceEvent, by: Option<GroupIndex>) -> bool {
     match (&armed.trigger, event) {
         (Trigger::Appended(id), TraceEvent::Appended { batch, .. }) => {
             contains(batch.records(), *id)
@@ -52,6 +58,34 @@ pub(crate) fn fulfils(armed: &mut Armed, event: &TraceEvent) -> bool {
             grown
         }
         (Trigger::Fenced(wanted), TraceEvent::BrokerFenced { broker }) => broker == wanted,
+        (Trigger::Processed(group, id), TraceEvent::RecordsProcessed { from, to, batch, .. }) => {
+            by == Some(*group) && processed(batch, *from, *to, *id)
+        }
+        (Trigger::RebalanceStarted(wanted, nth), TraceEvent::RebalanceStarted { group, .. }) => {
+            armed.seen += u16::from(group == wanted);
+            group == wanted && armed.seen >= *nth
+        }
+        (Trigger::GroupStable(wanted, nth), TraceEvent::GroupStateChanged { group, state, .. }) => {
+            let here = group == wanted && *state == GroupState::Stable;
+            armed.seen += u16::from(here);
+            here && armed.seen >= *nth
+        }
+        (
+            Trigger::Committed(wanted, partition, record),
+            TraceEvent::CommitAnswered { group, error, offsets, .. },
+        ) => {
+            let past = |commit: &acklab_vocab::api::OffsetToCommit| {
+                commit.partition == *partition && commit.offset.0 > *record
+            };
+            group == wanted && error.is_none() && offsets.iter().any(past)
+        }
+        (
+            Trigger::TransactionBegun(wanted, nth),
+            TraceEvent::TransactionBegun { transactional_id },
+        ) => {
+            armed.seen += u16::from(transactional_id == wanted);
+            transactional_id == wanted && armed.seen >= *nth
+        }
         (
             Trigger::Appended(_)
             | Trigger::Replicated(..)

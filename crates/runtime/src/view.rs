@@ -1,11 +1,14 @@
 //! The whole cluster at one instant, for `acklab replay`.
 
+use crate::application::Application;
 use crate::node::{AnyMachine, Life};
 use crate::world::World;
 use acklab_machines::broker::BrokerView;
+use acklab_machines::consumer::ConsumerView;
 use acklab_machines::controller::ControllerView;
 use acklab_machines::producer::ProducerView;
 use acklab_machines::reader::ReaderView;
+use acklab_vocab::ids::GroupIndex;
 use acklab_vocab::time::SimTime;
 use acklab_vocab::trace::Observer;
 
@@ -29,6 +32,19 @@ pub struct ProcessView {
     pub state: ProcessState,
     /// Its machines.
     pub machines: Vec<MachineView>,
+    /// Of which consumer application it is an instance, and which.
+    pub member: Option<(GroupIndex, u16)>,
+    /// What its application is doing, if it is a consumer's.
+    pub application: Option<ApplicationView>,
+}
+
+/// A consumer's application at one instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApplicationView {
+    /// What it is doing, in words: `processing`, `inside poll()`.
+    pub activity: &'static str,
+    /// Records that `poll()` has returned to it and that it has not processed, workers' queues included.
+    pub in_hand: u64,
 }
 
 /// Whether a process runs.
@@ -55,6 +71,8 @@ pub enum MachineView {
     Producer(ProducerView),
     /// A reader.
     Reader(ReaderView),
+    /// A member of a group, or a consumer that assigns itself its partitions.
+    Consumer(ConsumerView),
 }
 
 impl<O: Observer> World<O> {
@@ -72,11 +90,20 @@ impl<O: Observer> World<O> {
                 AnyMachine::Controller(controller, _) => MachineView::Controller(controller.view()),
                 AnyMachine::Producer(producer, _) => MachineView::Producer(producer.view()),
                 AnyMachine::Reader(reader, _) => MachineView::Reader(reader.view()),
+                AnyMachine::Consumer(consumer, _) => MachineView::Consumer(consumer.view()),
             });
+            let running = node.application.as_ref().filter(|_| node.life != Life::Dead);
             ProcessView {
                 name: self.header.nodes[usize::from(node.id.0)].name.clone(),
                 state,
                 machines: machines.collect(),
+                member: self.header.nodes[usize::from(node.id.0)].member,
+                application: running.and_then(Application::consumer).map(|application| {
+                    ApplicationView {
+                        activity: application.activity(),
+                        in_hand: application.in_hand(),
+                    }
+                }),
             }
         });
         ClusterView { at: self.now, processes: processes.collect(), faults: self.faults_in_force() }

@@ -1,7 +1,10 @@
 //! The world: one queue, every process, the network between them, and whatever goes wrong.
 
+use crate::application::Wake;
 use crate::draws::{self, Purpose};
 use crate::faults::Faults;
+use crate::groups::Groups;
+use crate::header::{header, is_server};
 use crate::network::{Connection, Network, Packet, Way};
 use crate::node::{AnyCall, AnyTimer, Life, Node};
 use crate::queue::Queue;
@@ -16,8 +19,7 @@ use acklab_vocab::ids::{
 use acklab_vocab::record::Record;
 use acklab_vocab::time::{SimDuration, SimTime};
 use acklab_vocab::trace::{
-    CloseReason, Edge, EdgeKind, GroupHeader, NodeHeader, Observer, ProducerHeader, ReaderHeader,
-    RunHeader, Stamped, TopicHeader, TraceEvent,
+    CloseReason, Edge, EdgeKind, NodeHeader, Observer, RunHeader, Stamped, TraceEvent,
 };
 use std::sync::Arc;
 
@@ -85,6 +87,8 @@ pub(crate) enum Body {
     Burst { node: NodeId, incarnation: u32 },
     /// An application sends records again.
     Resend { node: NodeId, incarnation: u32, records: Arc<[Record]> },
+    /// A time of an application's own has come.
+    Application { node: NodeId, incarnation: u32, wake: Wake },
     /// An operator's call reaches a machine.
     Call { node: NodeId, incarnation: u32, role: u8, call: AnyCall },
     /// A process starts.
@@ -104,6 +108,8 @@ pub(crate) enum WorldEvent {
     FaultStrikes { spec: usize },
     /// An active fault ends.
     FaultEnds { fault: u32 },
+    /// A rolling restart goes on to the next process.
+    RollingRestart { fault: u32 },
     /// The workload is over.
     WorkloadEnds,
     /// See whether everything is at rest.
@@ -159,6 +165,10 @@ pub(crate) struct World<O> {
     pub(crate) handled: u64,
     pub(crate) orders: Vec<DriverOrder>,
     pub(crate) start_rng: NodeRng,
+    /// What the facts say of groups.
+    pub(crate) groups: Groups,
+    /// How often copies have been handed to producers.
+    pub(crate) attempts: crate::workload::Attempts,
 }
 
 impl<O: Observer> World<O> {
@@ -198,6 +208,8 @@ impl<O: Observer> World<O> {
             handled: 0,
             orders: Vec::new(),
             start_rng,
+            groups: Groups::default(),
+            attempts: Vec::new(),
         };
         world.observer.begin(&world.header);
         world.begin();
@@ -206,7 +218,7 @@ impl<O: Observer> World<O> {
 
     fn begin(&mut self) {
         self.now = match self.scenario.start {
-            Start::Settled => SimTime::ZERO - crate::formation::FORMATION,
+            Start::Settled => SimTime::ZERO - self.formation_takes(),
             Start::Cold => SimTime::ZERO,
         };
         self.schedule_first_starts();
@@ -221,8 +233,18 @@ impl<O: Observer> World<O> {
     /// States a fact of the world.
     pub(crate) fn state(&mut self, node: NodeId, event: TraceEvent) {
         let stamped = Stamped { cause: self.current, at: self.now, node, event };
-        self.observer.observe(&stamped);
-        self.watch(&stamped);
+        if self.observe(&stamped) {
+            // Nothing of the process follows in this event: the fault may as well come as an event of its own.
+            self.strike_later();
+        }
+    }
+
+    /// Passes a fact to everybody who listens. True if a fault that waited for it kills the very process that stated it:
+    /// it then strikes before the process's next effect.
+    pub(crate) fn observe(&mut self, stamped: &Stamped) -> bool {
+        self.observer.observe(stamped);
+        self.groups.note(stamped);
+        self.watch(stamped)
     }
 
     /// Who has the next turn. Handles everything that concerns no running process on the way: packets to dead processes,
@@ -284,6 +306,7 @@ impl<O: Observer> World<O> {
             WorldEvent::Settled => self.time_zero(),
             WorldEvent::FaultStrikes { spec } => self.fault_is_due(spec),
             WorldEvent::FaultEnds { fault } => self.fault_ends(fault),
+            WorldEvent::RollingRestart { fault } => self.roll_on(fault),
             WorldEvent::WorkloadEnds => self.workload_ends(),
             WorldEvent::LookForRest => self.look_for_rest(),
             WorldEvent::SettleTimeOver => self.settle_time_over(),
@@ -316,6 +339,7 @@ impl<O: Observer> World<O> {
             | Body::Flushed { node, incarnation, .. }
             | Body::Burst { node, incarnation }
             | Body::Resend { node, incarnation, .. }
+            | Body::Application { node, incarnation, .. }
             | Body::Call { node, incarnation, .. } => self.to_life(*node, *incarnation),
             Body::Start { node, incarnation } => {
                 let starting = &self.nodes[usize::from(node.0)];
@@ -362,9 +386,10 @@ impl<O: Observer> World<O> {
             }
             Body::Timer { node, .. } => (*node, EdgeKind::Timer),
             Body::Flushed { node, .. } => (*node, EdgeKind::Flush),
-            Body::Burst { node, .. } | Body::Resend { node, .. } | Body::Call { node, .. } => {
-                (*node, EdgeKind::Application)
-            }
+            Body::Burst { node, .. }
+            | Body::Resend { node, .. }
+            | Body::Application { node, .. }
+            | Body::Call { node, .. } => (*node, EdgeKind::Application),
             Body::Start { node, .. } => (*node, EdgeKind::World),
             Body::World(_) => (NodeId(u16::MAX), EdgeKind::World),
         };
@@ -461,149 +486,6 @@ enum Destination {
 
 fn node_at(index: Option<usize>) -> NodeId {
     NodeId(index.expect("a validated scenario names only nodes that exist") as u16)
-}
-
-fn is_server(node: &NodeHeader) -> bool {
-    node.broker.is_some() || node.controller.is_some()
-}
-
-/// Names and promises of a run. Servers come before clients.
-fn header(scenario: &Scenario, seed: u64) -> RunHeader {
-    let mut nodes = Vec::new();
-    let none = NodeHeader {
-        name: String::new(),
-        broker: None,
-        controller: None,
-        producer: None,
-        reader: None,
-        member: None,
-    };
-    for &broker in &scenario.cluster.brokers {
-        let shares = |&&(_, host): &&(ControllerId, Option<BrokerId>)| host == Some(broker);
-        let controller = scenario.cluster.controllers.iter().find(shares).map(|&(id, _)| id);
-        let name = format!("broker {broker}");
-        nodes.push(NodeHeader { name, broker: Some(broker), controller, ..none.clone() });
-    }
-    for &(controller, host) in &scenario.cluster.controllers {
-        if host.is_none() {
-            let name = format!("controller {controller}");
-            nodes.push(NodeHeader { name, controller: Some(controller), ..none.clone() });
-        }
-    }
-    for (index, producer) in scenario.producers.iter().enumerate() {
-        for instance in 0..producer.count {
-            let name = if producer.count == 1 {
-                producer.name.clone()
-            } else {
-                format!("{}-{instance}", producer.name)
-            };
-            let producer = Some((acklab_vocab::ids::ProducerIndex(index as u16), instance));
-            nodes.push(NodeHeader { name, producer, ..none.clone() });
-        }
-    }
-    for (index, reader) in scenario.readers.iter().enumerate() {
-        nodes.push(NodeHeader {
-            name: reader.name.clone(),
-            reader: Some(index as u16),
-            ..none.clone()
-        });
-    }
-    for (index, group) in scenario.groups.iter().enumerate() {
-        for instance in 0..group.instances {
-            let name = if group.instances == 1 {
-                group.name.clone()
-            } else {
-                format!("{}-{instance}", group.name)
-            };
-            let member = Some((acklab_vocab::ids::GroupIndex(index as u16), instance));
-            let producer = group.output.as_ref().map(|output| (output.producer, instance));
-            nodes.push(NodeHeader { name, member, producer, ..none.clone() });
-        }
-    }
-    RunHeader {
-        scenario: scenario.name.clone(),
-        variant: scenario.variant.clone(),
-        seed,
-        kafka: scenario.kafka,
-        rules: scenario.rules,
-        switched_rules: scenario.switched_rules.clone(),
-        nodes,
-        topics: scenario.topics.iter().map(topic_header).collect(),
-        producers: producer_headers(scenario),
-        readers: scenario.readers.iter().map(reader_header).collect(),
-        group_ids: scenario.group_ids.clone(),
-        groups: scenario.groups.iter().map(group_header).collect(),
-        transactional_ids: scenario.transactional_ids.clone(),
-    }
-}
-
-fn topic_header(topic: &acklab_scenario::model::Topic) -> TopicHeader {
-    TopicHeader {
-        name: topic.name.clone(),
-        partitions: topic.assignments.len() as u16,
-        replication_factor: topic.assignments.first().map_or(0, |replicas| replicas.len() as u16),
-        min_insync_replicas: topic.config.min_insync_replicas,
-        unclean_leader_election: topic.config.unclean_leader_election,
-        internal: topic.internal,
-    }
-}
-
-/// The producers of the scenario, then those by which consumer applications write.
-fn producer_headers(scenario: &Scenario) -> Vec<ProducerHeader> {
-    let own = scenario.producers.iter().map(|producer| {
-        let transactional = producer.transactions.is_some();
-        producer_header(&producer.name, producer.count, &producer.config, transactional)
-    });
-    let outputs = scenario.groups.iter().filter_map(|group| {
-        let output = group.output.as_ref()?;
-        let transactional = output.transactions.is_some();
-        Some(producer_header(&output.name, group.instances, &output.config, transactional))
-    });
-    own.chain(outputs).collect()
-}
-
-fn group_header(group: &acklab_scenario::model::GroupSpec) -> GroupHeader {
-    GroupHeader {
-        name: group.name.clone(),
-        group: group.group,
-        instances: group.instances,
-        topics: group.topics.clone(),
-        assigns_itself: group.assigns_itself,
-        read_committed: group.config.consumer.isolation == acklab_vocab::api::Isolation::LastStable,
-        commit: group.commit,
-        output: group.output.as_ref().map(|output| output.producer),
-    }
-}
-
-fn producer_header(
-    name: &str,
-    count: u16,
-    config: &acklab_vocab::config::ProducerConfig,
-    transactional: bool,
-) -> ProducerHeader {
-    use acklab_vocab::config::ProducerConfig;
-    let (retries, max_in_flight) = match config {
-        ProducerConfig::Java(config) => (config.retries, config.max_in_flight),
-        ProducerConfig::Librdkafka(config) => (config.retries, config.max_in_flight),
-    };
-    ProducerHeader {
-        name: name.to_owned(),
-        count,
-        acks: config.acks(),
-        idempotence: config.idempotence(),
-        retries,
-        max_in_flight,
-        sequence_repair: config.sequence_repair(),
-        transactional,
-    }
-}
-
-fn reader_header(reader: &acklab_scenario::model::ReaderSpec) -> ReaderHeader {
-    ReaderHeader {
-        name: reader.name.clone(),
-        topics: reader.topics.clone(),
-        read_committed: reader.config.isolation == acklab_vocab::api::Isolation::LastStable,
-    }
 }
 
 /// The life of a process in the trace.

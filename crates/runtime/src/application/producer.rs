@@ -1,17 +1,39 @@
-//! The application behind a producer: what it creates and when, and what it does with an error.
+//! The application behind a producer: what it creates and when, what it does with an error, and its transactions.
+//!
+//! With a `transactional.id` it is the loop of `KafkaProducer`'s documentation: `beginTransaction()`, some bursts, and
+//! `commitTransaction()` or, for a share of them, `abortTransaction()`. The thread is blocked inside these calls: bursts that
+//! are due meanwhile come late. What an aborted transaction held is not sent again; the next one has new records.
 
+use super::transaction::{self, Next, RESTART_AFTER_FATAL};
+use super::{Action, Afterwards};
 use crate::draws::{self, Purpose};
-use acklab_machines::producer::NewRecord;
+use acklab_machines::producer::{
+    NewRecord, ProducerCall, TransactionCall, TransactionCallKind, TransactionFailure,
+};
 use acklab_machines::rng::NodeRng;
 use acklab_scenario::model::{Arrivals, Keys, OnError, ProducerSpec, Span};
-use acklab_vocab::ids::NodeId;
+use acklab_vocab::error::ErrorCode;
+use acklab_vocab::ids::{NodeId, TransactionalId};
 use acklab_vocab::record::{RECORD_OVERHEAD_BYTES, Record};
 use acklab_vocab::time::{SimDuration, SimTime};
+use acklab_vocab::trace::{ApplicationReaction, TraceEvent};
+use acklab_vocab::transaction::TransactionResult;
 use smallvec::SmallVec;
+
+/// Where the thread of a transactional producer's application is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Session {
+    /// Inside a call of the transactional API.
+    Calling(TransactionCallKind),
+    /// Between two transactions.
+    Ready,
+    /// In a transaction that has had so many bursts.
+    Open(u32),
+}
 
 /// One instance of a producer's application.
 #[derive(Debug)]
-pub(crate) struct Application {
+pub(crate) struct ProducerApplication {
     spec: ProducerSpec,
     instance: u32,
     rng: NodeRng,
@@ -25,9 +47,14 @@ pub(crate) struct Application {
     origin: SimTime,
     /// How many records wait to be sent again.
     pub(crate) waiting_to_resend: usize,
+    session: Session,
+    /// A burst is due and waits for the thread.
+    burst_waits: bool,
+    /// Decides which transactions are aborted.
+    abort_rng: NodeRng,
 }
 
-impl Application {
+impl ProducerApplication {
     pub(crate) fn new(spec: ProducerSpec, instance: u16, node: NodeId, seed: u64) -> Self {
         let mut rng = draws::stream(seed, Purpose::Workload, u64::from(node.0));
         let start = SimTime::ZERO + spec.from;
@@ -40,7 +67,7 @@ impl Application {
         };
         let instance = u32::from(instance);
         let key_salt = rng.bits();
-        Application {
+        ProducerApplication {
             spec,
             instance,
             rng,
@@ -49,6 +76,9 @@ impl Application {
             bursts: 0,
             origin,
             waiting_to_resend: 0,
+            session: Session::Ready,
+            burst_waits: false,
+            abort_rng: draws::stream(seed, Purpose::Abort, u64::from(node.0)),
         }
     }
 
@@ -124,6 +154,7 @@ impl Application {
     /// What it does with records that failed: when to send them again, if at all.
     pub(crate) fn failed(&mut self, records: &[Record]) -> Option<SimDuration> {
         match self.spec.on_error {
+            _ if self.spec.transactions.is_some() => None,
             OnError::GiveUp => None,
             OnError::SendAgain { attempts, after } => {
                 let attempt = records.first().map_or(0, |record| record.attempt);
@@ -151,6 +182,117 @@ impl Application {
             NewRecord { sequence, key, partition, size, attempt: record.attempt + 1 }
         };
         records.iter().map(again).collect()
+    }
+
+    // ---- transactions ----------------------------------------------------------------------------------------------
+
+    /// Its process has begun: a transactional one calls `initTransactions()` first.
+    pub(crate) fn start(&mut self, out: &mut Vec<Action>) {
+        self.burst_waits = false;
+        if self.spec.transactions.is_some() {
+            self.call(TransactionCall::Init, out);
+        }
+    }
+
+    pub(crate) fn is_transactional(&self) -> bool {
+        self.spec.transactions.is_some()
+    }
+
+    /// It has been initialized, and is inside no transaction.
+    pub(crate) fn is_between_transactions(&self) -> bool {
+        self.session == Session::Ready && !self.burst_waits
+    }
+
+    /// A burst is due; `end` is the end of the workload.
+    pub(crate) fn on_burst(&mut self, end: SimTime, out: &mut Vec<Action>) {
+        self.burst_waits = true;
+        match self.session {
+            Session::Calling(_) => {}
+            Session::Ready => self.call(TransactionCall::Begin, out),
+            Session::Open(bursts) => self.burst_in_transaction(bursts, end, out),
+        }
+    }
+
+    fn burst_in_transaction(&mut self, bursts: u32, end: SimTime, out: &mut Vec<Action>) {
+        self.burst_waits = false;
+        let (topic, records) = (self.spec.topic, self.create_burst());
+        out.push(Action::Producer(ProducerCall::Send { topic, records }));
+        let bursts = bursts + 1;
+        let own = self.spec.transactions.as_ref();
+        let full = own.is_none_or(|own| bursts >= own.bursts);
+        if !full && self.next_burst(end).is_some() {
+            self.session = Session::Open(bursts);
+            return;
+        }
+        let share = own.map_or(0, |own| own.abort_millionths);
+        let aborts = share > 0 && self.abort_rng.below(1_000_000) < u64::from(share);
+        let call = if aborts { TransactionCall::Abort } else { TransactionCall::Commit };
+        self.call(call, out);
+    }
+
+    pub(crate) fn on_transaction_call(
+        &mut self,
+        call: TransactionCallKind,
+        failure: Option<TransactionFailure>,
+        end: SimTime,
+        out: &mut Vec<Action>,
+    ) {
+        if self.session != Session::Calling(call) {
+            return;
+        }
+        match (transaction::next(call, failure), call) {
+            (Next::Proceed, TransactionCallKind::Begin) => {
+                let transactional_id = self.transactional_id();
+                let begun = transactional_id
+                    .map(|transactional_id| TraceEvent::TransactionBegun { transactional_id });
+                out.extend(begun.map(Action::State));
+                self.session = Session::Open(0);
+                self.burst_in_transaction(0, end, out);
+            }
+            (Next::Proceed, _) => {
+                self.ended(call, ErrorCode::None, out);
+                self.session = Session::Ready;
+                if self.burst_waits {
+                    self.on_burst(end, out);
+                }
+            }
+            (Next::Repeat, TransactionCallKind::Init) => self.call(TransactionCall::Init, out),
+            (Next::Repeat, TransactionCallKind::Abort) | (Next::Abort, _) => {
+                self.call(TransactionCall::Abort, out);
+            }
+            (Next::Repeat, _) => self.call(TransactionCall::Commit, out),
+            (Next::Restart(error), _) => {
+                self.ended(call, error, out);
+                let reaction = ApplicationReaction::Stopped;
+                let failed = TraceEvent::ApplicationFailed { failure: None, error, reaction };
+                out.push(Action::State(failed));
+                let afterwards = Afterwards::StartsAgain(RESTART_AFTER_FATAL);
+                out.push(Action::Exit { clean: false, afterwards });
+            }
+        }
+    }
+
+    fn call(&mut self, call: TransactionCall, out: &mut Vec<Action>) {
+        self.session = Session::Calling(call.kind());
+        out.push(Action::Producer(ProducerCall::Transaction(call)));
+    }
+
+    fn transactional_id(&self) -> Option<TransactionalId> {
+        Some(self.spec.transactions.as_ref()?.ids[self.instance as usize])
+    }
+
+    /// States how a transaction ended, if the call was to end one.
+    fn ended(&self, call: TransactionCallKind, error: ErrorCode, out: &mut Vec<Action>) {
+        let result = match call {
+            TransactionCallKind::Commit => TransactionResult::Commit,
+            TransactionCallKind::Abort => TransactionResult::Abort,
+            TransactionCallKind::Init
+            | TransactionCallKind::Begin
+            | TransactionCallKind::SendOffsets => return,
+        };
+        out.extend(self.transactional_id().map(|transactional_id| {
+            Action::State(TraceEvent::TransactionEnded { transactional_id, result, error })
+        }));
     }
 
     /// One of so many keys, always the same for one record.
