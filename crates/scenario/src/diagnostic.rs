@@ -275,4 +275,4 @@ fn floor_boundary(text: &str, byte: usize) -> usize {
 }
 
 /// More candidates than this are not listed.
-const MOST_LISTED: usize = 16;
+const MOST_LISTED: usize = 20;

@@ -109,7 +109,79 @@ counters! {
     EndToEndP99, "end-to-end latency p99", Microseconds;
     /// From creation to the first read by a reader: largest.
     EndToEndMax, "end-to-end latency max", Microseconds;
+    /// Stored records that a consumer application processed; of all applications together, as
+    /// the others that follow.
+    Processed, "processed", Count;
+    /// Stored records of which one copy was processed more than once.
+    Reprocessed, "reprocessed", Count;
+    /// Processings of the same copy beyond the first.
+    ExtraProcessings, "extra processings", Count;
+    /// Records of which several copies were processed.
+    ProcessedCopies, "processed copies", Count;
+    /// Stored records that were never processed although the committed offset is past them.
+    Skipped, "skipped", Count;
+    /// Stored records that were not processed, and still may be.
+    Pending, "pending", Count;
+    /// Records that were processed but are not in the log at rest.
+    Ghost, "ghosts", Count;
+    /// Rebalances that began after time zero.
+    Rebalances, "rebalances", Count;
+    /// Members removed for silence, or that left because they had not called `poll()` in time.
+    Evictions, "evictions", Count;
+    /// Commits that the coordinator accepted.
+    Commits, "commits", Count;
+    /// Commits that failed, as the application or its client's log saw it.
+    CommitFailures, "commit failures", Count;
+    /// Largest number of records between a partition's end and the position in it.
+    LagMax, "largest lag", Count;
+    /// Longest time that a partition had no owner that could process it.
+    StandstillMax, "longest standstill", Microseconds;
+    /// That time, over all partitions and spells.
+    StandstillTotal, "standstill of all partitions", Microseconds;
+    /// From an application's first processing to its last; of several applications the longest.
+    ProcessingTime, "processing time", Microseconds;
+    /// Transactions that were committed.
+    TransactionsCommitted, "transactions committed", Count;
+    /// Transactions that were aborted, by the application or by the coordinator.
+    TransactionsAborted, "transactions aborted", Count;
 }
+
+impl Counter {
+    /// Whether a consumer application has it on its own, so that
+    /// [`Quantity::OfGroup`] may name it.
+    #[must_use]
+    pub const fn is_of_groups(self) -> bool {
+        matches!(
+            self,
+            Counter::Processed
+                | Counter::Reprocessed
+                | Counter::ExtraProcessings
+                | Counter::ProcessedCopies
+                | Counter::Skipped
+                | Counter::Pending
+                | Counter::Ghost
+                | Counter::Rebalances
+                | Counter::Evictions
+                | Counter::Commits
+                | Counter::CommitFailures
+                | Counter::LagMax
+                | Counter::StandstillMax
+                | Counter::StandstillTotal
+                | Counter::ProcessingTime
+        )
+    }
+}
+
+/// How the Java client reports a failed commit to its application, by the exception's name: the
+/// names besides those of Kafka's error codes that [`Quantity::CommitErrors`] may have.
+pub const COMMIT_EXCEPTIONS: &[&str] = &[
+    "CommitFailedException",
+    "RebalanceInProgressException",
+    "RetriableCommitFailedException",
+    "TimeoutException",
+    "FencedInstanceIdException",
+    "KafkaException",
+];
 
 /// The numbers of one judged run.
 pub trait Counts {
@@ -119,6 +191,19 @@ pub trait Counts {
     /// How many anomalies have the cause of that name, as in the JSON output:
     /// `acked_before_replication`.
     fn cause(&self, cause: &str) -> u64;
+
+    /// A counter's value for one consumer application, by its name; only asked for counters that
+    /// [are of groups](Counter::is_of_groups).
+    fn group(&self, group: &str, counter: Counter) -> u64;
+
+    /// How many anomalies of one consumer application have the cause of that name.
+    fn group_cause(&self, group: &str, cause: &str) -> u64;
+
+    /// How many commits failed so, of one consumer application or of all: answers of the
+    /// coordinator with the error code of that name (`UNKNOWN_MEMBER_ID`), those to
+    /// TxnOffsetCommit included; or failures that the application or its client's log saw, by
+    /// the name of the [exception](COMMIT_EXCEPTIONS).
+    fn commit_errors(&self, group: Option<&str>, error: &str) -> u64;
 }
 
 /// A number that an expectation speaks of.
@@ -130,6 +215,12 @@ pub enum Quantity {
     Cause(String),
     /// A counter's share of the acked records, in millionths; 0 if none was acked.
     ShareOfAcked(Counter),
+    /// How many commits failed so: the name of an error code, or of an
+    /// [exception](COMMIT_EXCEPTIONS).
+    CommitErrors(String),
+    /// The same of one consumer application: a counter that [is of
+    /// groups](Counter::is_of_groups), a cause, or commit errors.
+    OfGroup(String, Box<Quantity>),
 }
 
 impl Quantity {
@@ -144,6 +235,15 @@ impl Quantity {
                 let share = part.checked_div(u128::from(counts.count(Counter::Acked)));
                 u64::try_from(share.unwrap_or(0)).unwrap_or(u64::MAX)
             }
+            Quantity::CommitErrors(error) => counts.commit_errors(None, error),
+            Quantity::OfGroup(group, quantity) => match &**quantity {
+                Quantity::Counter(counter) => counts.group(group, *counter),
+                Quantity::Cause(cause) => counts.group_cause(group, cause),
+                Quantity::CommitErrors(error) => counts.commit_errors(Some(group), error),
+                Quantity::ShareOfAcked(_) | Quantity::OfGroup(..) => {
+                    unreachable!("{quantity} is not of groups")
+                }
+            },
         }
     }
 
@@ -155,7 +255,8 @@ impl Quantity {
                 CounterUnit::Count => value.to_string(),
                 CounterUnit::Microseconds => SimDuration::from_micros(value).to_string(),
             },
-            Quantity::Cause(_) => value.to_string(),
+            Quantity::Cause(_) | Quantity::CommitErrors(_) => value.to_string(),
+            Quantity::OfGroup(_, quantity) => quantity.show(value),
             Quantity::ShareOfAcked(_) => format!("{} % of acked", unscaled(value, 4)),
         }
     }
@@ -168,6 +269,8 @@ impl fmt::Display for Quantity {
                 f.write_str(counter.text())
             }
             Quantity::Cause(cause) => f.write_str(cause),
+            Quantity::CommitErrors(error) => write!(f, "commits failed with {error}"),
+            Quantity::OfGroup(group, quantity) => write!(f, "{group}: {quantity}"),
         }
     }
 }
@@ -340,6 +443,18 @@ mod tests {
         fn cause(&self, _: &str) -> u64 {
             self.0
         }
+
+        fn group(&self, group: &str, counter: Counter) -> u64 {
+            if group == "billing" && counter == Counter::Skipped { self.0 } else { 0 }
+        }
+
+        fn group_cause(&self, group: &str, cause: &str) -> u64 {
+            if group == "billing" && cause == "offset_reset" { self.0 } else { 0 }
+        }
+
+        fn commit_errors(&self, group: Option<&str>, error: &str) -> u64 {
+            u64::from(error == "ILLEGAL_GENERATION") * group.map_or(self.1, |_| self.0)
+        }
     }
 
     #[test]
@@ -363,6 +478,29 @@ mod tests {
             bound: Bound::Between(7_000_000, 10_100_000),
         };
         assert_eq!(leaderless.to_string(), "7 s ≤ longest leaderless time ≤ 10.1 s");
+    }
+
+    #[test]
+    fn one_group_has_numbers_of_its_own() {
+        let expectation = |group: &str, quantity: Quantity, value: u64| {
+            let quantity = Quantity::OfGroup(group.into(), Box::new(quantity));
+            Expectation { quantity, bound: Bound::Exactly(value) }
+        };
+        let counts = Fixed(3, 5);
+        let skipped = || Quantity::Counter(Counter::Skipped);
+        let cause = || Quantity::Cause("offset_reset".into());
+        let refused = || Quantity::CommitErrors("ILLEGAL_GENERATION".into());
+        assert!(expectation("billing", skipped(), 3).holds(&counts));
+        assert!(expectation("audit", skipped(), 0).holds(&counts));
+        assert!(expectation("billing", cause(), 3).holds(&counts));
+        assert!(expectation("billing", refused(), 3).holds(&counts));
+        assert_eq!(refused().of(&counts), 5);
+        let standstill = expectation("billing", Quantity::Counter(Counter::StandstillMax), 5);
+        assert_eq!(standstill.to_string(), "billing: longest standstill = 5 us");
+        assert_eq!(
+            expectation("audit", refused(), 0).to_string(),
+            "audit: commits failed with ILLEGAL_GENERATION = 0"
+        );
     }
 
     #[test]

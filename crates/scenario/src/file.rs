@@ -144,16 +144,18 @@ impl ScenarioFile {
             apply(&mut root, &setting.change(source), &mut report);
         }
         let scenario = resolve::scenario(&root, &self.name, variant, &mut report);
+        let groups = resolve::group_names(field(&root, "groups"));
         let expect = resolve::expectations(
             field(&self.root, "expect"),
             chosen.and_then(|variant| variant.expect.as_ref()),
+            &groups,
             &mut report,
         );
         let expect_share = match chosen {
             None => field(&self.root, "expect_share"),
             Some(chosen) => chosen.expect_share.as_ref(),
         };
-        let expect_share = resolve::share_expectations(expect_share, &mut report);
+        let expect_share = resolve::share_expectations(expect_share, &groups, &mut report);
         match (scenario, report.errors.is_empty()) {
             (Some(scenario), true) => {
                 Ok(Resolved { scenario, expect, expect_share, warnings: report.warnings })
@@ -234,7 +236,10 @@ fn document(root: &Node, report: &mut Report) -> Option<(Vec<VariantText>, Vec<C
     names.extend(variants.iter().map(|variant| variant.name.as_str()));
     let comparisons = match fields.get("compare") {
         None => Vec::new(),
-        Some(node) => resolve::comparisons(node, &names, report)?,
+        Some(node) => {
+            let groups = resolve::group_names(fields.get("groups"));
+            resolve::comparisons(node, &names, &groups, report)?
+        }
     };
     Some((variants, comparisons))
 }

@@ -17,7 +17,9 @@ mod syntax;
 mod write;
 
 pub use diagnostic::{Diagnostic, Severity};
-pub use expect::{Bound, Comparison, Counter, Counts, Expectation, Quantity, ShareExpectation};
+pub use expect::{
+    Bound, COMMIT_EXCEPTIONS, Comparison, Counter, Counts, Expectation, Quantity, ShareExpectation,
+};
 pub use file::{BASE, Resolved, ScenarioFile};
 pub use settings::{BadSetting, Setting};
 pub use shipped::shipped;

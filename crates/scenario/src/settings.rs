@@ -5,7 +5,9 @@
 //! file.
 
 use crate::diagnostic::{Finding, Report, Span};
-use crate::resolve::{CLUSTER, DISK, FAULT, NETWORK, PRODUCER, READER, TOPIC};
+use crate::resolve::{
+    CLUSTER, DISK, FAULT, GROUP, NETWORK, OUTPUT, PRODUCER, READER, TOPIC, group_name,
+};
 use crate::syntax::{Argument, Call, Node, Value, Word, parse};
 use acklab_vocab::properties::{Scope, lookup};
 use std::fmt;
@@ -144,6 +146,8 @@ const OWNERS: &[Owner] = &[
         properties: true,
     },
     Owner { name: "readers", field: "readers", named: true, fields: READER, properties: true },
+    Owner { name: "groups", field: "groups", named: true, fields: GROUP, properties: true },
+    Owner { name: OUTPUTS, field: "groups", named: true, fields: OUTPUT, properties: true },
     Owner { name: "topics", field: "topics", named: true, fields: TOPIC, properties: true },
     Owner { name: "brokers", field: "cluster", named: false, fields: &[], properties: true },
     Owner { name: "controllers", field: "cluster", named: false, fields: &[], properties: true },
@@ -153,6 +157,9 @@ const OWNERS: &[Owner] = &[
     Owner { name: "faults", field: "faults", named: true, fields: FAULT, properties: false },
     Owner { name: "rules", field: "rules", named: false, fields: &[], properties: false },
 ];
+
+/// What groups write: they stand within the groups, and have names of their own.
+const OUTPUTS: &str = "outputs";
 
 const TOP_LEVEL: &[&str] = &["kafka", "duration", "settle", "start"];
 
@@ -182,6 +189,7 @@ fn for_each_owned(
     let elements = field_mut(root, owner.field, change);
     let mut names: Vec<String> = Vec::new();
     let mut found = false;
+    let outputs = owner.name == OUTPUTS;
     let mut visit = |element_name: String, element: &mut Node| {
         if name.is_none_or(|name| name == element_name) {
             found = true;
@@ -200,8 +208,16 @@ fn for_each_owned(
         }
         Value::List(items) => {
             for (position, element) in items.iter_mut().enumerate() {
-                let element_name = name_of(element).unwrap_or_else(|| position.to_string());
-                visit(element_name, element);
+                let element = match outputs {
+                    true => output_of(element),
+                    false => Some(element),
+                };
+                let Some(element) = element else { continue };
+                let element_name = match owner.field {
+                    "groups" if !outputs => group_name(element),
+                    _ => name_of(element),
+                };
+                visit(element_name.unwrap_or_else(|| position.to_string()), element);
             }
         }
         // Anything else is refused when the field is decoded.
@@ -215,6 +231,16 @@ fn for_each_owned(
         };
         report.error(change.path.span, finding);
     }
+}
+
+/// The output of a group, if it has one.
+fn output_of(group: &mut Node) -> Option<&mut Node> {
+    let Value::Call(Call { arguments: Some(arguments), .. }) = &mut group.value else {
+        return None;
+    };
+    let is_output =
+        |argument: &&mut Argument| argument.name.as_ref().is_some_and(|w| w.text == "output");
+    arguments.iter_mut().find(is_output).map(|argument| &mut argument.value)
 }
 
 fn name_of(element: &Node) -> Option<String> {
@@ -243,7 +269,7 @@ fn field_mut<'n>(node: &'n mut Node, field: &str, change: &Change) -> &'n mut No
     let position = arguments.iter().position(has).unwrap_or_else(|| {
         let name = Some(Word { text: field.to_owned(), span: change.path.span });
         let empty = match field {
-            "producers" | "readers" | "faults" => Value::List(Vec::new()),
+            "producers" | "readers" | "groups" | "faults" => Value::List(Vec::new()),
             "properties" | "topics" | "rules" => Value::Map(Vec::new()),
             _ => Value::Call(Call { name: None, arguments: Some(Vec::new()) }),
         };
@@ -267,8 +293,12 @@ fn set_property(properties: &mut Node, name: &str, change: &Change) {
 
 fn same_property(first: &str, second: &str) -> bool {
     let canonical =
-        |name: &str| lookup(name, Scope::LibrdkafkaProducer).map(|definition| definition.name);
-    first == second || (canonical(first).is_some() && canonical(first) == canonical(second))
+        |name: &str, scope: Scope| lookup(name, scope).map(|definition| definition.name);
+    let same = |&scope: &Scope| {
+        let found = canonical(first, scope);
+        found.is_some() && found == canonical(second, scope)
+    };
+    first == second || Scope::ALL.iter().any(same)
 }
 
 /// Sets a key of a map; a boolean or number may come as text.
@@ -313,7 +343,7 @@ fn field_value(field: &str, value: &Node) -> Node {
 }
 
 /// Fields whose value is a string, also when it looks like something else.
-const TEXT_FIELDS: &[&str] = &["kafka", "name", "topic"];
+const TEXT_FIELDS: &[&str] = &["kafka", "id", "name", "topic"];
 
 #[cfg(test)]
 mod tests {

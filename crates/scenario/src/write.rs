@@ -7,12 +7,13 @@ use crate::decode::write_duration;
 use crate::model::{
     Direction, DroppedResponse, Fault, FaultPhase, FaultSpec, Scenario, Span, Target, Trigger, When,
 };
-use acklab_vocab::ids::{RecordId, TopicPartition};
+use acklab_vocab::api::ApiKey;
+use acklab_vocab::ids::{GroupId, GroupIndex, RecordId, TopicPartition, TransactionalId};
 use acklab_vocab::time::SimDuration;
 use ron::Options;
 use ron::extensions::Extensions;
 use ron::ser::PrettyConfig;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// The faults as a RON list that resolves to the same faults against the same scenario
 /// ([`ScenarioFile::parse_faults`](crate::ScenarioFile::parse_faults)).
@@ -76,6 +77,11 @@ enum TriggerText<'s> {
     IsrShrunkTo(&'s str, u16, u16),
     IsrGrownTo(&'s str, u16, u16),
     Fenced(TargetText<'s>),
+    Processed(&'s str, String),
+    RebalanceStarted(&'s str, u16),
+    GroupStable(&'s str, u16),
+    Committed(&'s str, &'s str, u16, u64),
+    TransactionBegun(&'s str, u16),
     Began(usize),
     Ended(usize),
 }
@@ -86,6 +92,16 @@ enum FaultText<'s> {
     PowerLoss(TargetsText<'s>),
     Pause(TargetsText<'s>),
     ControlledShutdown(TargetsText<'s>),
+    RollingRestart(&'s str, SpanText, SpanText),
+    Scale(&'s str, u16),
+    StallRequests {
+        from: TargetsText<'s>,
+        to: TargetsText<'s>,
+        api: ApiText,
+        by: SpanText,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        first: Option<u16>,
+    },
     PreferredElection(&'s str, u16),
     #[serde(rename = "PreferredElection")]
     PreferredElections,
@@ -94,6 +110,14 @@ enum FaultText<'s> {
     LinkDelay(TargetsText<'s>, TargetsText<'s>, SpanText),
     LinkLoss(TargetsText<'s>, TargetsText<'s>, f64),
     DropResponses(TargetsText<'s>, TargetsText<'s>, f64, OutcomeText),
+    #[serde(rename = "DropResponses")]
+    DropResponsesOf {
+        from: TargetsText<'s>,
+        to: TargetsText<'s>,
+        share: f64,
+        then: OutcomeText,
+        apis: Vec<ApiText>,
+    },
     SlowDisk(TargetsText<'s>, SpanText),
     OneOf(Vec<FaultText<'s>>),
 }
@@ -102,6 +126,15 @@ enum FaultText<'s> {
 enum OutcomeText {
     Reset,
     Stall,
+}
+
+/// The name of an API, bare.
+struct ApiText(ApiKey);
+
+impl Serialize for ApiText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_unit_variant("ApiKey", self.0 as u32, self.0.name())
+    }
 }
 
 #[derive(Serialize)]
@@ -122,11 +155,34 @@ enum TargetText<'s> {
     #[serde(rename = "Producer")]
     Instance(&'s str, u16),
     Reader(&'s str),
+    Member(&'s str),
+    #[serde(rename = "Member")]
+    MemberInstance(&'s str, u16),
+    OwnerOf(&'s str, &'s str, u16),
+    AnyMember(&'s str),
+    CoordinatorOf(&'s str),
+    TransactionCoordinatorOf(&'s str),
     AnyBroker,
     Brokers,
     Controllers,
     Clients,
     Rest,
+}
+
+impl<'s> FaultText<'s> {
+    /// Without the APIs, if they are what they are by default.
+    fn dropped_responses(
+        from: TargetsText<'s>,
+        to: TargetsText<'s>,
+        share: f64,
+        then: OutcomeText,
+        apis: Vec<ApiText>,
+    ) -> Self {
+        match apis.as_slice() {
+            [ApiText(ApiKey::Produce)] => FaultText::DropResponses(from, to, share, then),
+            _ => FaultText::DropResponsesOf { from, to, share, then, apis },
+        }
+    }
 }
 
 struct Writer<'s> {
@@ -186,11 +242,22 @@ impl<'s> Writer<'s> {
                 TriggerText::IsrGrownTo(topic, partition, *members)
             }
             Trigger::Fenced(broker) => TriggerText::Fenced(TargetText::Broker(broker.0)),
-            Trigger::Processed(..)
-            | Trigger::RebalanceStarted(..)
-            | Trigger::GroupStable(..)
-            | Trigger::Committed(..)
-            | Trigger::TransactionBegun(..) => unimplemented!("groups"),
+            Trigger::Processed(group, record) => {
+                TriggerText::Processed(self.group(*group), self.record(*record))
+            }
+            Trigger::RebalanceStarted(group, nth) => {
+                TriggerText::RebalanceStarted(self.group_id(*group), *nth)
+            }
+            Trigger::GroupStable(group, nth) => {
+                TriggerText::GroupStable(self.group_id(*group), *nth)
+            }
+            Trigger::Committed(group, at, offset) => {
+                let (topic, partition) = partition(at);
+                TriggerText::Committed(self.group_id(*group), topic, partition, *offset)
+            }
+            Trigger::TransactionBegun(id, nth) => {
+                TriggerText::TransactionBegun(self.transactional_id(*id), *nth)
+            }
             Trigger::Fault(index, FaultPhase::Began) => TriggerText::Began(*index),
             Trigger::Fault(index, FaultPhase::Ended) => TriggerText::Ended(*index),
         }
@@ -220,15 +287,25 @@ impl<'s> Writer<'s> {
             Fault::LinkLoss { first, second, millionths } => {
                 FaultText::LinkLoss(all(first), all(second), share(*millionths))
             }
-            Fault::RollingRestart { .. } | Fault::Scale { .. } | Fault::StallRequests { .. } => {
-                unimplemented!("groups")
+            Fault::RollingRestart { group, down, between } => {
+                FaultText::RollingRestart(self.group(*group), span(*down), span(*between))
             }
-            Fault::DropResponses { apis: _, from, to, millionths, then } => {
+            Fault::Scale { group, members } => FaultText::Scale(self.group(*group), *members),
+            Fault::StallRequests { from, to, api, by, first } => FaultText::StallRequests {
+                from: all(from),
+                to: all(to),
+                api: ApiText(*api),
+                by: span(*by),
+                first: *first,
+            },
+            Fault::DropResponses { apis, from, to, millionths, then } => {
                 let then = match then {
                     DroppedResponse::Reset => OutcomeText::Reset,
                     DroppedResponse::Stall => OutcomeText::Stall,
                 };
-                FaultText::DropResponses(all(from), all(to), share(*millionths), then)
+                let (from, to, share) = (all(from), all(to), share(*millionths));
+                let apis = apis.iter().map(|&api| ApiText(api)).collect();
+                FaultText::dropped_responses(from, to, share, then, apis)
             }
             Fault::SlowDisk { targets, extra } => FaultText::SlowDisk(all(targets), span(*extra)),
             Fault::OneOf(faults) => {
@@ -265,11 +342,19 @@ impl<'s> Writer<'s> {
                 }
             }
             Target::Reader(reader) => TargetText::Reader(&self.scenario.readers[*reader].name),
-            Target::Member(..)
-            | Target::OwnerOf(..)
-            | Target::AnyMember(_)
-            | Target::CoordinatorOf(_)
-            | Target::TransactionCoordinatorOf(_) => unimplemented!("groups"),
+            Target::Member(group, None) => TargetText::Member(self.group(*group)),
+            Target::Member(group, Some(instance)) => {
+                TargetText::MemberInstance(self.group(*group), *instance)
+            }
+            Target::OwnerOf(group, partition) => {
+                let (topic, partition) = self.partition(*partition);
+                TargetText::OwnerOf(self.group(*group), topic, partition)
+            }
+            Target::AnyMember(group) => TargetText::AnyMember(self.group(*group)),
+            Target::CoordinatorOf(group) => TargetText::CoordinatorOf(self.group_id(*group)),
+            Target::TransactionCoordinatorOf(id) => {
+                TargetText::TransactionCoordinatorOf(self.transactional_id(*id))
+            }
             Target::AnyBroker => TargetText::AnyBroker,
             Target::Brokers => TargetText::Brokers,
             Target::Controllers => TargetText::Controllers,
@@ -279,8 +364,23 @@ impl<'s> Writer<'s> {
     }
 
     fn record(&self, record: RecordId) -> String {
-        let producer = &self.scenario.producers[usize::from(record.producer.0)];
-        format!("{}#{}", producer.name, record.sequence)
+        let own = self.scenario.producers.iter().map(|producer| &producer.name);
+        let outputs = self.scenario.groups.iter().filter_map(|group| group.output.as_ref());
+        let mut names = own.chain(outputs.map(|output| &output.name));
+        let name = names.nth(usize::from(record.producer.0)).expect("a record of a producer");
+        format!("{name}#{}", record.sequence)
+    }
+
+    fn group(&self, group: GroupIndex) -> &'s str {
+        &self.scenario.groups[usize::from(group.0)].name
+    }
+
+    fn group_id(&self, group: GroupId) -> &'s str {
+        &self.scenario.group_ids[usize::from(group.0)]
+    }
+
+    fn transactional_id(&self, id: TransactionalId) -> &'s str {
+        &self.scenario.transactional_ids[usize::from(id.0)]
     }
 
     fn partition(&self, partition: TopicPartition) -> (&'s str, u16) {

@@ -3,22 +3,24 @@
 use crate::decode::{Fields, Variant, duration, integer, list, scaled, text};
 use crate::diagnostic::{Finding, Report};
 use crate::expect::{
-    Bound, COUNTER_NAMES, Comparison, Counter, CounterUnit, Expectation, Quantity, Relation,
-    ShareExpectation,
+    Bound, COMMIT_EXCEPTIONS, COUNTER_NAMES, Comparison, Counter, CounterUnit, Expectation,
+    Quantity, Relation, ShareExpectation,
 };
 use crate::syntax::{Node, Value};
 use acklab_verdict::Cause;
+use acklab_vocab::error::ErrorCode;
 
 /// What is expected of a variant in every seed: what the base expects, except of the numbers that
 /// the variant speaks of itself.
 pub(crate) fn expectations(
     base: Option<&Node>,
     variant: Option<&Node>,
+    groups: &[String],
     report: &mut Report,
 ) -> Vec<Expectation> {
     let mut decode = |node: Option<&Node>| match node {
         None => Vec::new(),
-        Some(node) => all(node, report, expectation),
+        Some(node) => all(node, groups, report, expectation),
     };
     let (base, own) = (decode(base), decode(variant));
     let spoken_of = |quantity: &Quantity| own.iter().any(|other| other.quantity == *quantity);
@@ -31,11 +33,12 @@ pub(crate) fn expectations(
 /// What is expected in a share of the seeds.
 pub(crate) fn share_expectations(
     node: Option<&Node>,
+    groups: &[String],
     report: &mut Report,
 ) -> Vec<ShareExpectation> {
     match node {
         None => Vec::new(),
-        Some(node) => all(node, report, share_expectation),
+        Some(node) => all(node, groups, report, share_expectation),
     }
 }
 
@@ -43,30 +46,50 @@ pub(crate) fn share_expectations(
 pub(crate) fn comparisons(
     node: &Node,
     variants: &[&str],
+    groups: &[String],
     report: &mut Report,
 ) -> Option<Vec<Comparison>> {
     let nodes = list(node, "a list of comparisons", report)?;
     let comparisons: Vec<Option<Comparison>> =
-        nodes.iter().map(|node| comparison(node, variants, report)).collect();
+        nodes.iter().map(|node| comparison(node, variants, groups, report)).collect();
     comparisons.into_iter().collect()
 }
 
-fn all<T>(node: &Node, report: &mut Report, decode: fn(&Node, &mut Report) -> Option<T>) -> Vec<T> {
+fn all<T>(
+    node: &Node,
+    groups: &[String],
+    report: &mut Report,
+    decode: fn(&Node, &[String], &mut Report) -> Option<T>,
+) -> Vec<T> {
     let items = list(node, "a list of expectations", report).unwrap_or(&[]);
-    items.iter().filter_map(|item| decode(item, report)).collect()
+    items.iter().filter_map(|item| decode(item, groups, report)).collect()
 }
 
-fn expectation(node: &Node, report: &mut Report) -> Option<Expectation> {
+fn expectation(node: &Node, groups: &[String], report: &mut Report) -> Option<Expectation> {
     let mut names = COUNTER_NAMES.to_vec();
-    names.extend(["Cause", "OfAcked"]);
+    names.extend(["Cause", "OfAcked", "CommitErrors", "Group"]);
     let variant = Variant::of(node, "an expectation", &names, report)?;
     match variant.name {
+        "Group" => {
+            let fields = variant.fields(&["group", "expect"], report)?;
+            let group = fields.required("group", report).and_then(|n| group(n, groups, report));
+            let node = fields.required("expect", report)?;
+            let Expectation { quantity, bound } = expectation(node, groups, report)?;
+            Some(Expectation { quantity: of_group(group?, quantity, node, report)?, bound })
+        }
         "Cause" => {
             let fields = variant.fields(&["cause", "bound"], report)?;
             let cause = cause(fields.required("cause", report)?, report);
             let bound = fields.required("bound", report)?;
             let bound = bound_of(bound, BoundUnit::Count, report);
             Some(Expectation { quantity: Quantity::Cause(cause?), bound: bound? })
+        }
+        "CommitErrors" => {
+            let fields = variant.fields(&["error", "bound"], report)?;
+            let error = commit_error(fields.required("error", report)?, report);
+            let bound = fields.required("bound", report)?;
+            let bound = bound_of(bound, BoundUnit::Count, report);
+            Some(Expectation { quantity: Quantity::CommitErrors(error?), bound: bound? })
         }
         "OfAcked" => {
             let fields = variant.fields(&["counter", "bound"], report)?;
@@ -83,22 +106,78 @@ fn expectation(node: &Node, report: &mut Report) -> Option<Expectation> {
     }
 }
 
-fn share_expectation(node: &Node, report: &mut Report) -> Option<ShareExpectation> {
+/// A number of one group; not every number has one.
+fn of_group(
+    group: String,
+    quantity: Quantity,
+    node: &Node,
+    report: &mut Report,
+) -> Option<Quantity> {
+    let fits = match &quantity {
+        Quantity::Counter(counter) => counter.is_of_groups(),
+        Quantity::Cause(_) | Quantity::CommitErrors(_) => true,
+        Quantity::ShareOfAcked(_) | Quantity::OfGroup(..) => false,
+    };
+    if !fits {
+        let names = Counter::ALL.iter().filter(|counter| counter.is_of_groups());
+        let names: Vec<&str> = names.map(|counter| counter.name()).collect();
+        let finding = Finding::new("a group has no such number of its own")
+            .help(format!("it has {}, Cause and CommitErrors", names.join(", ")));
+        report.error(node.span, finding);
+        return None;
+    }
+    Some(Quantity::OfGroup(group, Box::new(quantity)))
+}
+
+fn group(node: &Node, groups: &[String], report: &mut Report) -> Option<String> {
+    let name = text(node, "the name of a group", report)?;
+    if !groups.iter().any(|group| group == name) {
+        let finding = Finding::new(format!("there is no group `{name}`"))
+            .did_you_mean(name, groups.iter().map(String::as_str));
+        report.error(node.span, finding);
+        return None;
+    }
+    Some(name.to_owned())
+}
+
+/// An error code, or how the client reports a failed commit.
+fn commit_error(node: &Node, report: &mut Report) -> Option<String> {
+    let name = text(node, "the name of an error", report)?;
+    let codes = ErrorCode::ALL.iter().filter(|error| error.code() > 0).map(|error| error.name());
+    let names: Vec<&str> = codes.chain(COMMIT_EXCEPTIONS.iter().copied()).collect();
+    if !names.contains(&name) {
+        let finding = Finding::new(format!("there is no error `{name}`")).did_you_mean(name, names);
+        report.error(node.span, finding);
+        return None;
+    }
+    Some(name.to_owned())
+}
+
+fn share_expectation(
+    node: &Node,
+    groups: &[String],
+    report: &mut Report,
+) -> Option<ShareExpectation> {
     let fields = Fields::of(node, "an expectation and a share", &["expect", "share"], report)?;
-    let expectation = expectation(fields.required("expect", report)?, report);
+    let expectation = expectation(fields.required("expect", report)?, groups, report);
     let share = bound_of(fields.required("share", report)?, BoundUnit::Share, report);
     Some(ShareExpectation { expectation: expectation?, share: share? })
 }
 
 const RELATIONS: &[&str] = &["MeanGreater", "MeanLess", "MeanAtLeastTimes"];
 
-fn comparison(node: &Node, variants: &[&str], report: &mut Report) -> Option<Comparison> {
+fn comparison(
+    node: &Node,
+    variants: &[&str],
+    groups: &[String],
+    report: &mut Report,
+) -> Option<Comparison> {
     let variant = Variant::of(node, "a comparison", RELATIONS, report)?;
     let fields = match variant.name {
         "MeanAtLeastTimes" => variant.fields(&["quantity", "first", "second", "times"], report)?,
         _ => variant.fields(&["quantity", "first", "second"], report)?,
     };
-    let quantity = quantity(fields.required("quantity", report)?, report);
+    let quantity = quantity(fields.required("quantity", report)?, groups, report);
     let [first, second] = ["first", "second"]
         .map(|name| fields.required(name, report).and_then(|n| known_variant(n, variants, report)));
     let relation = match variant.name {
@@ -123,15 +202,28 @@ fn known_variant(node: &Node, variants: &[&str], report: &mut Report) -> Option<
     Some(name.to_owned())
 }
 
-fn quantity(node: &Node, report: &mut Report) -> Option<Quantity> {
+fn quantity(node: &Node, groups: &[String], report: &mut Report) -> Option<Quantity> {
     let mut names = COUNTER_NAMES.to_vec();
-    names.push("Cause");
+    names.extend(["Cause", "CommitErrors", "Group"]);
     let variant = Variant::of(node, "a counter", &names, report)?;
-    if variant.name == "Cause" {
-        let fields = variant.fields(&["cause"], report)?;
-        return cause(fields.required("cause", report)?, report).map(Quantity::Cause);
+    match variant.name {
+        "Group" => {
+            let fields = variant.fields(&["group", "counter"], report)?;
+            let group = fields.required("group", report).and_then(|n| group(n, groups, report));
+            let node = fields.required("counter", report)?;
+            let quantity = quantity(node, groups, report)?;
+            of_group(group?, quantity, node, report)
+        }
+        "Cause" => {
+            let fields = variant.fields(&["cause"], report)?;
+            cause(fields.required("cause", report)?, report).map(Quantity::Cause)
+        }
+        "CommitErrors" => {
+            let fields = variant.fields(&["error"], report)?;
+            commit_error(fields.required("error", report)?, report).map(Quantity::CommitErrors)
+        }
+        name => variant.bare(Quantity::Counter(counter_named(name)), report),
     }
-    variant.bare(Quantity::Counter(counter_named(variant.name)), report)
 }
 
 /// A cause by its name in the JSON output: `acked_before_replication`.

@@ -1,13 +1,16 @@
 //! Faults: what, whom, when, for how long.
 
+use super::groups::MOST_MEMBERS;
 use super::names::Names;
 use super::targets::{Allowed, partition, targets};
-use crate::decode::{Fields, Variant, boolean, drawn, duration, integer, scaled, text};
-use crate::diagnostic::{Finding, Report};
-use crate::model::{
-    Direction, DroppedResponse, Fault, FaultPhase, FaultSpec, Span, Target, Trigger, When,
+use super::triggers::{Labels, trigger};
+use crate::decode::{
+    Fields, Variant, boolean, drawn, duration, integer, one_or_more, scaled, text,
 };
+use crate::diagnostic::{Finding, Report};
+use crate::model::{Direction, DroppedResponse, Fault, FaultSpec, Span, Target, When};
 use crate::syntax::{Call, Node, Value};
+use acklab_vocab::api::ApiKey;
 use acklab_vocab::time::SimDuration;
 
 pub(crate) const FAULT: &[&str] =
@@ -19,6 +22,9 @@ const KINDS: &[&str] = &[
     "Pause",
     "Restart",
     "ControlledShutdown",
+    "RollingRestart",
+    "Scale",
+    "StallRequests",
     "PreferredElection",
     "Isolate",
     "Partition",
@@ -30,30 +36,11 @@ const KINDS: &[&str] = &[
     "OneOf",
 ];
 
-const TRIGGERS: &[&str] = &[
-    "Appended",
-    "Replicated",
-    "Answered",
-    "Acked",
-    "HighWatermarkReached",
-    "LeaderChanged",
-    "IsrShrunkTo",
-    "IsrGrownTo",
-    "Fenced",
-    "Began",
-    "Ended",
-];
-
 pub(super) fn faults(items: &[Node], names: &Names, report: &mut Report) -> Option<Vec<FaultSpec>> {
     let labels = Labels { labels: items.iter().map(label).collect() };
     let faults: Vec<Option<FaultSpec>> =
         items.iter().map(|node| fault_spec(node, names, &labels, report)).collect();
     faults.into_iter().collect()
-}
-
-/// The names of the faults, by position.
-struct Labels {
-    labels: Vec<Option<String>>,
 }
 
 fn label(node: &Node) -> Option<String> {
@@ -95,11 +82,16 @@ fn fault_spec(
         report.error(node.span, finding);
         return None;
     }
-    if matches!(fault, Fault::PreferredElection(_))
+    let without_end = match fault {
+        Fault::PreferredElection(_) => Some("an election takes place at once: it has no duration"),
+        Fault::Scale { .. } => Some("so many instances run until another fault changes it"),
+        Fault::RollingRestart { .. } => Some("a rolling restart ends with the last instance"),
+        _ => None,
+    };
+    if let Some(message) = without_end
         && let Some(node) = fields.get("for").or(fields.get("permanent"))
     {
-        let finding = Finding::new("an election takes place at once: it has no duration");
-        report.error(node.span, finding);
+        report.error(node.span, Finding::new(message));
         return None;
     }
     if fault_node.is_some_and(is_restart) && lasting.is_none() && !permanent {
@@ -175,91 +167,6 @@ fn shortest(period: Span) -> SimDuration {
     }
 }
 
-fn trigger(node: &Node, names: &Names, labels: &Labels, report: &mut Report) -> Option<Trigger> {
-    let variant = Variant::of(node, "a trigger", TRIGGERS, report)?;
-    let record = |report: &mut Report| {
-        let fields = variant.fields(&["record"], report)?;
-        names.record(fields.required("record", report)?, report)
-    };
-    match variant.name {
-        "Appended" => record(report).map(Trigger::Appended),
-        "Answered" => record(report).map(Trigger::Answered),
-        "Acked" => record(report).map(Trigger::Acked),
-        "Replicated" => {
-            let fields = variant.fields(&["record", "nth"], report)?;
-            let record = names.record(fields.required("record", report)?, report);
-            let nth = fields.or("nth", 1, report, |node, report| {
-                integer(node, "how many followers", 1..=1_000, report)
-            });
-            Some(Trigger::Replicated(record?, nth?))
-        }
-        "HighWatermarkReached" => {
-            let fields = variant.fields(&["topic", "partition", "offset"], report)?;
-            let partition = partition(&fields, names, report);
-            let offset = fields.required("offset", report)?;
-            let offset = integer(offset, "an offset", 0..=u64::MAX, report)?;
-            Some(Trigger::HighWatermarkReached(partition?, offset))
-        }
-        "LeaderChanged" => {
-            let fields = variant.fields(&["topic", "partition"], report)?;
-            partition(&fields, names, report).map(Trigger::LeaderChanged)
-        }
-        "IsrShrunkTo" | "IsrGrownTo" => {
-            let fields = variant.fields(&["topic", "partition", "members"], report)?;
-            let partition = partition(&fields, names, report);
-            let members = fields.required("members", report)?;
-            let members = integer(members, "the members of the ISR", 0..=1_000, report)?;
-            Some(match variant.name {
-                "IsrShrunkTo" => Trigger::IsrShrunkTo(partition?, members),
-                _ => Trigger::IsrGrownTo(partition?, members),
-            })
-        }
-        "Fenced" => {
-            let fields = variant.fields(&["broker"], report)?;
-            let node = fields.required("broker", report)?;
-            broker_of(node, names, report).map(Trigger::Fenced)
-        }
-        "Began" => fault_index(&variant, labels, report)
-            .map(|fault| Trigger::Fault(fault, FaultPhase::Began)),
-        "Ended" => fault_index(&variant, labels, report)
-            .map(|fault| Trigger::Fault(fault, FaultPhase::Ended)),
-        other => unreachable!("{other} is not among the triggers"),
-    }
-}
-
-/// `1`, or `Broker(1)` as everywhere else.
-fn broker_of(
-    node: &Node,
-    names: &Names,
-    report: &mut Report,
-) -> Option<acklab_vocab::ids::BrokerId> {
-    if let Value::Number(_) = node.value {
-        return names.broker(node, report);
-    }
-    let variant = Variant::of(node, "a broker", &["Broker"], report)?;
-    let fields = variant.fields(&["broker"], report)?;
-    names.broker(fields.required("broker", report)?, report)
-}
-
-/// A fault by its name, or by its position from 0.
-fn fault_index(variant: &Variant<'_>, labels: &Labels, report: &mut Report) -> Option<usize> {
-    let fields = variant.fields(&["fault"], report)?;
-    let node = fields.required("fault", report)?;
-    if let Value::Number(_) = node.value {
-        let most = u64::try_from(labels.labels.len()).unwrap_or(u64::MAX).saturating_sub(1);
-        let index: u64 = integer(node, "the position of a fault, from 0,", 0..=most, report)?;
-        return usize::try_from(index).ok();
-    }
-    let name = text(node, "the name of a fault", report)?;
-    let found = labels.labels.iter().position(|label| label.as_deref() == Some(name));
-    if found.is_none() {
-        let finding = Finding::new(format!("there is no fault named `{name}`"))
-            .did_you_mean(name, labels.labels.iter().flatten().map(String::as_str));
-        report.error(node.span, finding);
-    }
-    found
-}
-
 fn fault(node: &Node, names: &Names, report: &mut Report) -> Option<Fault> {
     let variant = Variant::of(node, "a fault", KINDS, report)?;
     let struck = |allowed: Allowed, report: &mut Report| {
@@ -270,7 +177,10 @@ fn fault(node: &Node, names: &Names, report: &mut Report) -> Option<Fault> {
         "Kill" | "Restart" => struck(Allowed::Everybody, report).map(Fault::Kill),
         "PowerLoss" => struck(Allowed::Everybody, report).map(Fault::PowerLoss),
         "Pause" => struck(Allowed::Everybody, report).map(Fault::Pause),
-        "ControlledShutdown" => struck(Allowed::Brokers, report).map(Fault::ControlledShutdown),
+        "ControlledShutdown" => struck(Allowed::Orderly, report).map(Fault::ControlledShutdown),
+        "RollingRestart" => rolling_restart(&variant, names, report),
+        "Scale" => scale(&variant, names, report),
+        "StallRequests" => stall_requests(&variant, names, report),
         "PreferredElection" => preferred_election(&variant, names, report),
         "Isolate" => isolate(&variant, names, report),
         "Partition" => cut(&variant, ["first", "second"], Direction::Both, names, report),
@@ -359,8 +269,74 @@ fn sides(
     Some((first, targets(second_node, allowed, names, report)?))
 }
 
+/// The instances one after the other.
+fn rolling_restart(variant: &Variant<'_>, names: &Names, report: &mut Report) -> Option<Fault> {
+    let fields = variant.fields(&["group", "down", "between"], report)?;
+    let group = names.group(fields.required("group", report)?, report);
+    let down = fields.or("down", Span::Exactly(DOWN), report, |node, report| {
+        drawn(node, "how long an instance is down", report)
+    });
+    let between = fields.or("between", Span::Exactly(BETWEEN), report, |node, report| {
+        drawn(node, "the time between two instances", report)
+    });
+    Some(Fault::RollingRestart { group: group?, down: down?, between: between? })
+}
+
+fn scale(variant: &Variant<'_>, names: &Names, report: &mut Report) -> Option<Fault> {
+    let fields = variant.fields(&["group", "members"], report)?;
+    let group = names.group(fields.required("group", report)?, report);
+    let node = fields.required("members", report)?;
+    let members = integer(node, "the number of members", 0..=MOST_MEMBERS, report);
+    let (group, members): (_, u16) = (group?, members?);
+    let most = names.members(group);
+    if members > most {
+        let message = format!("the scenario has at most {most} instances of this group");
+        report.error(node.span, Finding::new(message));
+        return None;
+    }
+    Some(Fault::Scale { group, members })
+}
+
+/// `StallRequests(api: EndTxn, by: "40s")` strikes whatever the clients ask of the brokers.
+fn stall_requests(variant: &Variant<'_>, names: &Names, report: &mut Report) -> Option<Fault> {
+    let fields = variant.fields(&["from", "to", "api", "by", "first"], report)?;
+    let from = fields.or("from", vec![Target::Clients], report, |node, report| {
+        targets(node, Allowed::Everybody, names, report)
+    });
+    let to = fields.or("to", vec![Target::Brokers], report, |node, report| {
+        targets(node, Allowed::Servers, names, report)
+    });
+    let api = fields.required("api", report).and_then(|node| api(node, report));
+    let by = fields.required("by", report);
+    let by = by.and_then(|node| drawn(node, "how long a request stalls", report));
+    let first = fields.or("first", None, report, |node, report| {
+        integer(node, "how many requests stall", 1..=65_535, report).map(Some)
+    });
+    Some(Fault::StallRequests { from: from?, to: to?, api: api?, by: by?, first: first? })
+}
+
+fn api(node: &Node, report: &mut Report) -> Option<ApiKey> {
+    let names: Vec<&'static str> = ApiKey::ALL.iter().map(|api| api.name()).collect();
+    let variant = Variant::of(node, "an API", &names, report)?;
+    let api = ApiKey::ALL.iter().copied().find(|api| api.name() == variant.name)?;
+    variant.bare(api, report)
+}
+
+fn apis(node: &Node, report: &mut Report) -> Option<Vec<ApiKey>> {
+    let nodes = one_or_more(node);
+    if nodes.is_empty() {
+        report.error(node.span, Finding::new("this names no API"));
+        return None;
+    }
+    let mut apis: Vec<ApiKey> =
+        nodes.iter().map(|node| api(node, report)).collect::<Option<_>>()?;
+    apis.sort_unstable();
+    apis.dedup();
+    Some(apis)
+}
+
 fn drop_responses(variant: &Variant<'_>, names: &Names, report: &mut Report) -> Option<Fault> {
-    let fields = variant.fields(&["from", "to", "share", "then"], report)?;
+    let fields = variant.fields(&["from", "to", "share", "then", "apis"], report)?;
     let from = targets(fields.required("from", report)?, Allowed::Brokers, names, report);
     let to = fields.or("to", vec![Target::Clients], report, |node, report| {
         targets(node, Allowed::Everybody, names, report)
@@ -374,10 +350,14 @@ fn drop_responses(variant: &Variant<'_>, names: &Names, report: &mut Report) -> 
         let outcome = if stall { DroppedResponse::Stall } else { DroppedResponse::Reset };
         variant.bare(outcome, report)
     });
+    let apis = fields.or("apis", vec![ApiKey::Produce], report, apis);
     let millionths = u32::try_from(share?).ok()?;
-    let apis = vec![acklab_vocab::api::ApiKey::Produce];
-    Some(Fault::DropResponses { apis, from: from?, to: to?, millionths, then: then? })
+    Some(Fault::DropResponses { apis: apis?, from: from?, to: to?, millionths, then: then? })
 }
 
 /// How long a restarted process is down before it starts again, where `for` does not say.
 const RESTART_AFTER: SimDuration = SimDuration::from_millis(500);
+
+/// Of a rolling restart: how long the start of a process takes, and how long somebody looks whether all is well.
+const DOWN: SimDuration = SimDuration::from_secs(1);
+const BETWEEN: SimDuration = SimDuration::from_secs(5);

@@ -1,19 +1,26 @@
 //! From the tree to the [`Scenario`](crate::model::Scenario): names become ids, properties typed
 //! configurations, and whatever cannot run is refused.
 
+mod clients;
 mod cluster;
 mod environment;
 mod expectations;
 mod faults;
+mod groups;
 mod names;
+mod outputs;
 mod properties;
 mod targets;
 mod topics;
+mod transactions;
+mod triggers;
 mod workload;
 
 pub(crate) use environment::{DISK, NETWORK};
 pub(crate) use expectations::{comparisons, expectations, share_expectations};
 pub(crate) use faults::FAULT;
+pub(crate) use groups::{GROUP, name_of as group_name, names as group_names};
+pub(crate) use outputs::OUTPUT;
 pub(crate) use topics::TOPIC;
 pub(crate) use workload::{PRODUCER, READER};
 
@@ -24,7 +31,9 @@ use crate::syntax::Node;
 use acklab_vocab::rules::{ProtocolRule, ProtocolRules};
 use acklab_vocab::time::SimDuration;
 use acklab_vocab::version::KafkaVersion;
+use groups::Surroundings;
 use names::Names;
+use transactions::TransactionalIds;
 
 /// The fields of a scenario.
 pub(crate) const SCENARIO: &[&str] = &[
@@ -72,7 +81,6 @@ pub(crate) fn scenario(
         duration(node, "the time to settle", report)
     });
     let start = fields.or("start", Start::default(), report, start);
-    refuse_groups(&fields, report);
     let kafka = kafka?;
     let switched = fields.or("rules", Vec::new(), report, rules)?;
     let mut rules = ProtocolRules::of(kafka);
@@ -89,10 +97,30 @@ pub(crate) fn scenario(
     };
     let network = environment::network(fields.get("network"), report);
     let disk = environment::disk(fields.get("disk"), report);
-    let (cluster, _) = cluster?;
-    let topics = topics?;
-    let producers = workload::producers(fields.get("producers"), &base, &topics, report);
+    let (cluster, broker_properties) = cluster?;
+    let mut topics = topics?;
+    let mut ids = TransactionalIds::default();
+    let producers = workload::producers(fields.get("producers"), &base, &topics, &mut ids, report);
     let readers = workload::readers(fields.get("readers"), &base, &topics, report);
+    let producers = producers?;
+    let around = Surroundings {
+        base: &base,
+        cluster: &cluster,
+        topics: &topics,
+        producers: &producers,
+        faults: fields.get("faults"),
+    };
+    let (groups, group_ids) = groups::groups(fields.get("groups"), &around, &mut ids, report)?;
+    let transactional_ids = ids.into_names();
+    let place = fields.get("cluster").map_or(fields.span, |node| node.span);
+    let internal = topics::internal_topics(
+        &mut topics,
+        (!groups.is_empty(), !transactional_ids.is_empty()),
+        &base,
+        (cluster.brokers.len(), &broker_properties),
+        place,
+        report,
+    )?;
     let scenario = Scenario {
         name: name.to_owned(),
         variant: variant.to_owned(),
@@ -108,13 +136,13 @@ pub(crate) fn scenario(
         topics,
         network: network?,
         disk: disk?,
-        producers: producers?,
+        producers,
         readers: readers?,
-        group_ids: Vec::new(),
-        groups: Vec::new(),
-        transactional_ids: Vec::new(),
-        offsets_topic: None,
-        transactions_topic: None,
+        group_ids,
+        groups,
+        transactional_ids,
+        offsets_topic: internal.offsets,
+        transactions_topic: internal.transactions,
         faults: Vec::new(),
     };
     let faults = match fields.get("faults") {
@@ -152,7 +180,9 @@ impl Base<'_> {
         for &(rule, on) in self.switched {
             rules.set(rule, on);
         }
-        rules
+        // `transaction.version` is a feature of the cluster: a newer client goes by it.
+        let version_2 = ProtocolRule::TransactionsVersion2;
+        rules.with(version_2, rules.has(version_2) && self.rules.has(version_2))
     }
 }
 
@@ -237,15 +267,6 @@ fn rules(node: &Node, report: &mut Report) -> Option<Vec<(ProtocolRule, bool)>> 
         }
     }
     Some(switched)
-}
-
-fn refuse_groups(fields: &Fields<'_>, report: &mut Report) {
-    if let Some(groups) = fields.get("groups") {
-        let finding = Finding::new("consumer groups are not yet modelled")
-            .label("cannot be run")
-            .help("a plain reader reads without a group: readers: [(name: …, topics: […])]");
-        report.error(groups.span, finding);
-    }
 }
 
 /// KRaft came as early access with 2.8.

@@ -2,9 +2,12 @@
 
 use crate::decode::{integer, text};
 use crate::diagnostic::{Finding, Report};
-use crate::model::Scenario;
+use crate::model::{ProducerSpec, Scenario};
 use crate::syntax::Node;
-use acklab_vocab::ids::{BrokerId, ControllerId, ProducerIndex, RecordId, TopicPartition};
+use acklab_vocab::ids::{
+    BrokerId, ControllerId, GroupId, GroupIndex, ProducerIndex, RecordId, TopicPartition,
+    TransactionalId,
+};
 
 /// Who and what a scenario has.
 pub(crate) struct Names {
@@ -12,15 +15,32 @@ pub(crate) struct Names {
     controllers: u16,
     /// Name and partitions.
     topics: Vec<(String, u16)>,
-    /// Name, instances and most records of all of them together.
-    producers: Vec<(String, u16, Option<u64>)>,
+    /// Those with processes of their own, then the outputs of groups.
+    producers: Vec<ProducerEntry>,
+    /// How many have processes of their own.
+    own_processes: usize,
     readers: Vec<String>,
+    /// Every `group.id`.
+    group_ids: Vec<String>,
+    /// Name, `group.id` and instances of every consumer application.
+    groups: Vec<(String, GroupId, u16)>,
+    transactional_ids: Vec<String>,
+}
+
+/// Name, instances and most records of all of them together.
+pub(super) type ProducerEntry = (String, u16, Option<u64>);
+
+pub(super) fn producer_entry(spec: &ProducerSpec) -> ProducerEntry {
+    let limit = spec.limit.map(|limit| u64::from(limit) * u64::from(spec.count));
+    (spec.name.clone(), spec.count, limit)
 }
 
 impl Names {
     pub(crate) fn of(scenario: &Scenario) -> Names {
         let partitions = |count: usize| u16::try_from(count).unwrap_or(u16::MAX);
-        let limit = |limit: Option<u32>, count: u16| limit.map(|l| u64::from(l) * u64::from(count));
+        let outputs = scenario.groups.iter().filter_map(|group| {
+            group.output.as_ref().map(|output| (output.name.clone(), group.instances, None))
+        });
         Names {
             brokers: partitions(scenario.cluster.brokers.len()),
             controllers: partitions(scenario.cluster.controllers.len()),
@@ -29,12 +49,16 @@ impl Names {
                 .iter()
                 .map(|topic| (topic.name.clone(), partitions(topic.assignments.len())))
                 .collect(),
-            producers: scenario
-                .producers
-                .iter()
-                .map(|spec| (spec.name.clone(), spec.count, limit(spec.limit, spec.count)))
-                .collect(),
+            producers: scenario.producers.iter().map(producer_entry).chain(outputs).collect(),
+            own_processes: scenario.producers.len(),
             readers: scenario.readers.iter().map(|reader| reader.name.clone()).collect(),
+            group_ids: scenario.group_ids.clone(),
+            groups: scenario
+                .groups
+                .iter()
+                .map(|group| (group.name.clone(), group.group, group.instances))
+                .collect(),
+            transactional_ids: scenario.transactional_ids.clone(),
         }
     }
 
@@ -101,7 +125,14 @@ impl Names {
 
     pub(crate) fn producer(&self, node: &Node, report: &mut Report) -> Option<ProducerIndex> {
         let name = text(node, "the name of a producer", report)?;
-        self.producer_named(name, node, report)
+        let producer = producer_named(name, &self.producers, node, report)?;
+        if usize::from(producer.0) >= self.own_processes {
+            let finding = Finding::new(format!("`{name}` is what a group writes with"))
+                .help("it lives in the group's processes: name those, as Member(\"…\")");
+            report.error(node.span, finding);
+            return None;
+        }
+        Some(producer)
     }
 
     /// How many instances a producer's name has.
@@ -109,20 +140,52 @@ impl Names {
         self.producers[usize::from(producer.0)].1
     }
 
-    fn producer_named(
-        &self,
-        name: &str,
-        node: &Node,
-        report: &mut Report,
-    ) -> Option<ProducerIndex> {
-        let names = || self.producers.iter().map(|(name, ..)| name.as_str());
+    /// A consumer application, by its name.
+    pub(crate) fn group(&self, node: &Node, report: &mut Report) -> Option<GroupIndex> {
+        let name = text(node, "the name of a group", report)?;
+        let names = || self.groups.iter().map(|(name, ..)| name.as_str());
         let found = names().position(|known| known == name);
         if found.is_none() {
             let finding =
-                Finding::new(format!("there is no producer `{name}`")).did_you_mean(name, names());
+                Finding::new(format!("there is no group `{name}`")).did_you_mean(name, names());
             report.error(node.span, finding);
         }
-        found.and_then(|index| u16::try_from(index).ok()).map(ProducerIndex)
+        found.and_then(|index| u16::try_from(index).ok()).map(GroupIndex)
+    }
+
+    /// How many instances an application can have.
+    pub(crate) fn members(&self, group: GroupIndex) -> u16 {
+        self.groups[usize::from(group.0)].2
+    }
+
+    /// A `group.id`, itself or by the name of an application that uses it.
+    pub(crate) fn group_id(&self, node: &Node, report: &mut Report) -> Option<GroupId> {
+        let name = text(node, "a group.id", report)?;
+        let as_id = self.group_ids.iter().position(|known| known == name);
+        let as_id = as_id.and_then(|index| u16::try_from(index).ok()).map(GroupId);
+        let named = || self.groups.iter().find(|(known, ..)| known == name).map(|&(_, id, _)| id);
+        let found = as_id.or_else(named);
+        if found.is_none() {
+            let finding = Finding::new(format!("there is no group `{name}`"))
+                .did_you_mean(name, self.group_ids.iter().map(String::as_str));
+            report.error(node.span, finding);
+        }
+        found
+    }
+
+    pub(crate) fn transactional_id(
+        &self,
+        node: &Node,
+        report: &mut Report,
+    ) -> Option<TransactionalId> {
+        let name = text(node, "a transactional.id", report)?;
+        let found = self.transactional_ids.iter().position(|known| known == name);
+        if found.is_none() {
+            let finding = Finding::new(format!("there is no transactional.id `{name}`"))
+                .did_you_mean(name, self.transactional_ids.iter().map(String::as_str));
+            report.error(node.span, finding);
+        }
+        found.and_then(|index| u16::try_from(index).ok()).map(TransactionalId)
     }
 
     pub(crate) fn reader(&self, node: &Node, report: &mut Report) -> Option<usize> {
@@ -138,23 +201,48 @@ impl Names {
 
     /// A record as people write it: `"shop#4711"`.
     pub(crate) fn record(&self, node: &Node, report: &mut Report) -> Option<RecordId> {
-        let written = text(node, "a record, such as \"shop#4711\"", report)?;
-        let parts = written.rsplit_once('#');
-        let parsed = parts.and_then(|(name, number)| Some((name, number.parse::<u32>().ok()?)));
-        let Some((name, sequence)) = parsed else {
-            let finding = Finding::new(format!("`{written}` is not a record"))
-                .help("a record is its producer's name and its number: \"shop#4711\"");
-            report.error(node.span, finding);
-            return None;
-        };
-        let producer = self.producer_named(name, node, report)?;
-        let limit = self.producers[usize::from(producer.0)].2;
-        if let Some(limit) = limit.filter(|&limit| u64::from(sequence) >= limit) {
-            let finding = Finding::new(format!("`{name}` creates {limit} records only"))
-                .help(format!("its last is {name}#{}", limit.saturating_sub(1)));
-            report.error(node.span, finding);
-            return None;
-        }
-        Some(RecordId { producer, sequence })
+        record(node, &self.producers, report)
     }
+}
+
+/// A record of one of these producers.
+pub(super) fn record(
+    node: &Node,
+    producers: &[ProducerEntry],
+    report: &mut Report,
+) -> Option<RecordId> {
+    let written = text(node, "a record, such as \"shop#4711\"", report)?;
+    let parts = written.rsplit_once('#');
+    let parsed = parts.and_then(|(name, number)| Some((name, number.parse::<u32>().ok()?)));
+    let Some((name, sequence)) = parsed else {
+        let finding = Finding::new(format!("`{written}` is not a record"))
+            .help("a record is its producer's name and its number: \"shop#4711\"");
+        report.error(node.span, finding);
+        return None;
+    };
+    let producer = producer_named(name, producers, node, report)?;
+    let limit = producers[usize::from(producer.0)].2;
+    if let Some(limit) = limit.filter(|&limit| u64::from(sequence) >= limit) {
+        let finding = Finding::new(format!("`{name}` creates {limit} records only"))
+            .help(format!("its last is {name}#{}", limit.saturating_sub(1)));
+        report.error(node.span, finding);
+        return None;
+    }
+    Some(RecordId { producer, sequence })
+}
+
+fn producer_named(
+    name: &str,
+    producers: &[ProducerEntry],
+    node: &Node,
+    report: &mut Report,
+) -> Option<ProducerIndex> {
+    let names = || producers.iter().map(|(name, ..)| name.as_str());
+    let found = names().position(|known| known == name);
+    if found.is_none() {
+        let finding =
+            Finding::new(format!("there is no producer `{name}`")).did_you_mean(name, names());
+        report.error(node.span, finding);
+    }
+    found.and_then(|index| u16::try_from(index).ok()).map(ProducerIndex)
 }

@@ -87,6 +87,18 @@ impl Properties {
         first == second || (canonical(first).is_some() && canonical(first) == canonical(second))
     }
 
+    /// What a property is set to, under any of its names.
+    pub(crate) fn value(&self, name: &str) -> Option<&str> {
+        let named = |(known, _): &&(String, String)| self.names_same(known, name);
+        self.pairs.iter().find(named).map(|(_, value)| value.as_str())
+    }
+
+    /// Sets a property that is not set, as the scenario's own words imply.
+    pub(crate) fn imply(&mut self, name: &str, value: &str) {
+        self.pairs.push((name.to_owned(), value.to_owned()));
+        self.places.push((self.span, self.span));
+    }
+
     /// The place of a property's name, and of its value.
     pub(crate) fn place(&self, name: &str) -> Option<(Span, Span)> {
         let exactly = self.pairs.iter().position(|(known, _)| known == name);
@@ -112,7 +124,9 @@ impl Properties {
                         finding.help(format!("it is a property of {}", alternatives(&owners)));
                 }
             }
-            PropertyError::WrongKind { .. } | PropertyError::OutOfRange { .. } => {
+            PropertyError::WrongKind { .. }
+            | PropertyError::ValueNotYet { .. }
+            | PropertyError::OutOfRange { .. } => {
                 let default = lookup(name, self.scope)
                     .and_then(|definition| definition.default_for(self.version))
                     .filter(|default| !default.is_empty());
@@ -120,6 +134,7 @@ impl Properties {
                     finding = finding.help(format!("its default is {default}"));
                 }
             }
+            PropertyError::Contradiction { other, .. } if name == *other => {}
             PropertyError::Contradiction { other, .. } => {
                 let set = if self.place(other).is_some() { "set as well" } else { "the default" };
                 finding = finding.label(format!("contradicts `{other}`, which is {set}"));

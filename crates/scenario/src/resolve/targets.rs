@@ -15,6 +15,11 @@ const TARGETS: &[&str] = &[
     "ActiveController",
     "Producer",
     "Reader",
+    "Member",
+    "OwnerOf",
+    "AnyMember",
+    "CoordinatorOf",
+    "TransactionCoordinatorOf",
     "AnyBroker",
     "Any",
     "Brokers",
@@ -34,6 +39,8 @@ pub(super) enum Allowed {
     Servers,
     /// Brokers only.
     Brokers,
+    /// Brokers, and members of groups: they can be stopped in an orderly way.
+    Orderly,
 }
 
 /// One target or a list of them.
@@ -54,6 +61,7 @@ pub(super) fn targets(
         if !is_allowed(&target, allowed) {
             let message = match allowed {
                 Allowed::Brokers => "this fault strikes brokers only",
+                Allowed::Orderly => "this fault strikes brokers and members of groups only",
                 Allowed::Servers => "this fault strikes brokers and controllers only",
                 Allowed::Everybody | Allowed::EverybodyOrRest => {
                     "`Rest` stands on the other side of a target, and on one side only"
@@ -75,15 +83,13 @@ fn is_allowed(target: &Target, allowed: Allowed) -> bool {
         | Target::AnyBroker
         | Target::Brokers => true,
         Target::Controller(_) | Target::ActiveController | Target::Controllers => {
-            allowed != Allowed::Brokers
+            !matches!(allowed, Allowed::Brokers | Allowed::Orderly)
         }
         Target::CoordinatorOf(_) | Target::TransactionCoordinatorOf(_) => true,
-        Target::Producer(..)
-        | Target::Reader(_)
-        | Target::Member(..)
-        | Target::OwnerOf(..)
-        | Target::AnyMember(_)
-        | Target::Clients => {
+        Target::Member(..) | Target::OwnerOf(..) | Target::AnyMember(_) => {
+            !matches!(allowed, Allowed::Brokers | Allowed::Servers)
+        }
+        Target::Producer(..) | Target::Reader(_) | Target::Clients => {
             matches!(allowed, Allowed::Everybody | Allowed::EverybodyOrRest)
         }
         Target::Rest => allowed == Allowed::EverybodyOrRest,
@@ -124,6 +130,33 @@ fn target(node: &Node, names: &Names, report: &mut Report) -> Option<Target> {
         "Reader" => {
             let fields = variant.fields(&["name"], report)?;
             names.reader(fields.required("name", report)?, report).map(Target::Reader)
+        }
+        "Member" => {
+            let fields = variant.fields(&["group", "instance"], report)?;
+            let group = names.group(fields.required("group", report)?, report)?;
+            let last = u64::from(names.members(group).saturating_sub(1));
+            let instance = fields.or("instance", None, report, |node, report| {
+                integer(node, "the instance of a group, from 0,", 0..=last, report).map(Some)
+            });
+            Some(Target::Member(group, instance?))
+        }
+        "OwnerOf" => {
+            let fields = variant.fields(&["group", "topic", "partition"], report)?;
+            let group = names.group(fields.required("group", report)?, report);
+            Some(Target::OwnerOf(group?, partition(&fields, names, report)?))
+        }
+        "AnyMember" => {
+            let fields = variant.fields(&["group"], report)?;
+            names.group(fields.required("group", report)?, report).map(Target::AnyMember)
+        }
+        "CoordinatorOf" => {
+            let fields = variant.fields(&["group"], report)?;
+            names.group_id(fields.required("group", report)?, report).map(Target::CoordinatorOf)
+        }
+        "TransactionCoordinatorOf" => {
+            let fields = variant.fields(&["id"], report)?;
+            let id = names.transactional_id(fields.required("id", report)?, report);
+            id.map(Target::TransactionCoordinatorOf)
         }
         "ActiveController" => variant.bare(Target::ActiveController, report),
         "AnyBroker" | "Any" => variant.bare(Target::AnyBroker, report),

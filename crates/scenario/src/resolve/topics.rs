@@ -3,11 +3,14 @@
 use super::Base;
 use super::properties::Properties;
 use crate::decode::{Fields, integer, list, map};
-use crate::diagnostic::{Finding, Report};
+use crate::diagnostic::{Finding, Report, Span};
 use crate::model::Topic;
 use crate::syntax::{Node, Word};
-use acklab_vocab::ids::{BrokerId, BrokerList};
-use acklab_vocab::properties::{Scope, TopicProperties, topic_config, topic_defaults};
+use acklab_vocab::ids::{BrokerId, BrokerList, TopicId};
+use acklab_vocab::properties::{
+    InternalTopic, Scope, TopicProperties, offsets_topic, topic_config, topic_defaults,
+    transactions_topic,
+};
 
 pub(crate) const TOPIC: &[&str] =
     &["partitions", "replication_factor", "assignments", "properties"];
@@ -47,6 +50,14 @@ fn topic(
     report: &mut Report,
 ) -> Option<Topic> {
     check_name(name, report)?;
+    if [OFFSETS, TRANSACTIONS].contains(&name.text.as_str()) {
+        let finding = Finding::new(format!("`{}` is the brokers' own topic", name.text)).help(
+            "it is there if it is needed; the brokers' properties say how: \
+             offsets.topic.num.partitions, transaction.state.log.min.isr, …",
+        );
+        report.error(name.span, finding);
+        return None;
+    }
     let version = inherited.base.kafka;
     let fields = Fields::of(node, "a topic", TOPIC, report)?;
     let (partitions, factor) = topic_defaults(version, &inherited.properties.pairs).ok()?;
@@ -98,7 +109,90 @@ fn check_name(name: &Word, report: &mut Report) -> Option<()> {
     valid.then_some(())
 }
 
-/// Partition `p` starts at broker `p` modulo their number, as Kafka spreads replicas without racks.
+/// The brokers' own topics, as needed.
+pub(super) struct Internal {
+    pub(super) offsets: Option<TopicId>,
+    pub(super) transactions: Option<TopicId>,
+}
+
+/// Adds `__consumer_offsets` and `__transaction_state` behind the scenario's topics, if it has groups and transactional
+/// ids, with the properties that the brokers create them with (`GroupCoordinatorService.groupMetadataTopicConfigs`,
+/// `TransactionStateManager.transactionTopicConfigs`).
+pub(super) fn internal_topics(
+    topics: &mut Vec<Topic>,
+    (groups, transactional_ids): (bool, bool),
+    base: &Base<'_>,
+    (brokers, broker_properties): (usize, &Properties),
+    cluster: Span,
+    report: &mut Report,
+) -> Option<Internal> {
+    let inherited = Inherited { base, brokers, properties: broker_properties };
+    let pairs = &broker_properties.pairs;
+    let offsets = match groups {
+        false => None,
+        true => {
+            let shape = offsets_topic(base.kafka, pairs).ok()?;
+            let own = [("segment.bytes", "104857600".to_owned())];
+            let factor = "offsets.topic.replication.factor";
+            let topic = internal(OFFSETS, shape, &own, factor, &inherited, cluster, report)?;
+            Some(add(topics, topic)?)
+        }
+    };
+    let transactions = match transactional_ids {
+        false => None,
+        true => {
+            let shape = transactions_topic(base.kafka, pairs).ok()?;
+            let own = [
+                ("segment.bytes", "104857600".to_owned()),
+                ("unclean.leader.election.enable", "false".to_owned()),
+            ];
+            let factor = "transaction.state.log.replication.factor";
+            let topic = internal(TRANSACTIONS, shape, &own, factor, &inherited, cluster, report)?;
+            Some(add(topics, topic)?)
+        }
+    };
+    Some(Internal { offsets, transactions })
+}
+
+fn add(topics: &mut Vec<Topic>, topic: Topic) -> Option<TopicId> {
+    topics.push(topic);
+    u16::try_from(topics.len() - 1).ok().map(TopicId)
+}
+
+fn internal(
+    name: &str,
+    shape: InternalTopic,
+    own: &[(&str, String)],
+    factor: &str,
+    inherited: &Inherited<'_>,
+    cluster: Span,
+    report: &mut Report,
+) -> Option<Topic> {
+    let replicas = usize::from(shape.replication_factor);
+    if replicas > inherited.brokers {
+        let place = inherited.properties.place(factor).map_or(cluster, |(_, value)| value);
+        let finding = Finding::new(format!(
+            "`{name}` needs {replicas} brokers, and there are {}: its clients would wait forever",
+            inherited.brokers
+        ))
+        .help(format!("add brokers, or set the cluster's property `{factor}`"));
+        report.error(place, finding);
+        return None;
+    }
+    let mut pairs: Vec<(String, String)> =
+        own.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    if let Some(least) = shape.min_insync_replicas {
+        pairs.push(("min.insync.replicas".to_owned(), least.to_string()));
+    }
+    let properties = TopicProperties { broker: &inherited.properties.pairs, topic: &pairs };
+    let config = topic_config(inherited.base.kafka, properties).ok()?;
+    let assignments = round_robin(shape.partitions, shape.replication_factor, inherited.brokers);
+    Some(Topic { name: name.to_owned(), assignments, config, internal: true })
+}
+
+const OFFSETS: &str = "__consumer_offsets";
+const TRANSACTIONS: &str = "__transaction_state";
+
 fn spread(
     partitions: u16,
     factor: u16,
@@ -112,12 +206,17 @@ fn spread(
         report.error(place, Finding::new(message));
         return None;
     }
+    Some(round_robin(partitions, factor, brokers))
+}
+
+/// Partition `p` starts at broker `p` modulo their number, as Kafka spreads replicas without racks.
+fn round_robin(partitions: u16, factor: u16, brokers: usize) -> Vec<BrokerList> {
     let broker = |partition: u16, replica: u16| {
         let index = (usize::from(partition) + usize::from(replica)) % brokers;
         BrokerId(u16::try_from(index + 1).unwrap_or(u16::MAX))
     };
     let replicas = |partition| (0..factor).map(|replica| broker(partition, replica)).collect();
-    Some((0..partitions).map(replicas).collect())
+    (0..partitions).map(replicas).collect()
 }
 
 fn explicit_assignments(

@@ -1,16 +1,17 @@
 //! Producers and plain readers.
 
+use super::Base;
+use super::clients::{Client, producer_config, reader_config};
 use super::properties::Properties;
-use super::{Base, version};
-use crate::decode::{Fields, Variant, duration, first_byte, integer, list, scaled, text};
+use super::transactions::TransactionalIds;
+use crate::decode::{Fields, Variant, duration, integer, list, scaled, text};
 use crate::diagnostic::{Finding, Report};
-use crate::model::{Arrivals, Keys, OnError, ProducerSpec, ReaderSpec, Topic};
+use crate::model::{
+    Arrivals, Keys, OnError, ProducerSpec, ProducerTransactions, ReaderSpec, Topic,
+};
 use crate::syntax::Node;
 use acklab_vocab::config::ProducerConfig;
 use acklab_vocab::ids::{PartitionIndex, TopicId};
-use acklab_vocab::properties::{
-    Scope, consumer_config, java_producer_config, java_producer_notes, librdkafka_producer_config,
-};
 use acklab_vocab::time::SimDuration;
 use acklab_vocab::version::KafkaVersion;
 use std::sync::Arc;
@@ -30,7 +31,10 @@ pub(crate) const PRODUCER: &[&str] = &[
     "limit",
     "client",
     "properties",
+    "transaction",
 ];
+
+const TRANSACTION: &[&str] = &["bursts", "abort"];
 
 pub(crate) const READER: &[&str] = &["name", "topics", "client", "properties"];
 
@@ -38,9 +42,11 @@ pub(super) fn producers(
     node: Option<&Node>,
     base: &Base<'_>,
     topics: &[Topic],
+    ids: &mut TransactionalIds,
     report: &mut Report,
 ) -> Option<Vec<ProducerSpec>> {
-    each(node, "a list of producers", report, |node, report| producer(node, base, topics, report))
+    let decode = |node: &Node, report: &mut Report| producer(node, base, topics, ids, report);
+    each(node, "a list of producers", report, decode)
         .and_then(|specs| distinct(specs, |spec| &spec.name, node, report))
 }
 
@@ -54,7 +60,7 @@ pub(super) fn readers(
         .and_then(|specs| distinct(specs, |spec| &spec.name, node, report))
 }
 
-fn each<T>(
+pub(super) fn each<T>(
     node: Option<&Node>,
     what: &str,
     report: &mut Report,
@@ -68,7 +74,7 @@ fn each<T>(
     decoded.into_iter().collect()
 }
 
-fn distinct<T>(
+pub(super) fn distinct<T>(
     specs: Vec<T>,
     name: fn(&T) -> &String,
     node: Option<&Node>,
@@ -77,8 +83,9 @@ fn distinct<T>(
     let items = node.and_then(|node| list(node, "a list", report)).unwrap_or(&[]);
     for (position, spec) in specs.iter().enumerate() {
         if specs[..position].iter().any(|other| name(other) == name(spec)) {
-            let message = format!("`{}` is the name of two of them", name(spec));
-            report.error(items[position].span, Finding::new(message));
+            let finding = Finding::new(format!("`{}` is the name of two of them", name(spec)))
+                .help("give one of them another `name`");
+            report.error(items[position].span, finding);
             return None;
         }
     }
@@ -89,6 +96,7 @@ fn producer(
     node: &Node,
     base: &Base<'_>,
     topics: &[Topic],
+    ids: &mut TransactionalIds,
     report: &mut Report,
 ) -> Option<ProducerSpec> {
     let fields = Fields::of(node, "a producer", PRODUCER, report)?;
@@ -115,7 +123,8 @@ fn producer(
         integer(node, "the most records of each producer", 1..=u64::from(u32::MAX), report)
             .map(Some)
     });
-    let config = producer_config(&fields, base, report);
+    let config = configured(&fields, base, report);
+    let transactions = transactions(&fields, report);
     let (topic, keys) = (topic?, keys?);
     check_partition(&fields, keys, &topics[usize::from(topic.0)], report)?;
     let (from, until) = (from?, until?.min(end));
@@ -125,9 +134,26 @@ fn producer(
         report.error(place, Finding::new(message));
         return None;
     }
+    let (config, count) = (config?, count?);
+    let (config, prefix) = config;
+    let transactions = match (transactions?, prefix) {
+        (given, Some(prefix)) => {
+            let (bursts, abort_millionths) = given.unwrap_or((1, 0));
+            let ids = ids.instances(&prefix, count, fields.span, report)?;
+            Some(ProducerTransactions { ids, bursts, abort_millionths })
+        }
+        (None, None) => None,
+        (Some(_), None) => {
+            let place = fields.get("transaction").map_or(fields.span, |node| node.span);
+            let finding = Finding::new("this producer has no transactions")
+                .help("set its property \"transactional.id\"");
+            report.error(place, finding);
+            return None;
+        }
+    };
     Some(ProducerSpec {
         name: name?,
-        count: count?,
+        count,
         topic,
         rate_millihertz: rate?,
         arrivals: arrivals?,
@@ -138,13 +164,46 @@ fn producer(
         from,
         until,
         limit: limit?,
-        config: Arc::new(config?),
-        transactions: None,
+        config: Arc::new(config),
+        transactions,
     })
 }
 
+/// The configuration, and `transactional.id` if it has one.
+fn configured(
+    fields: &Fields<'_>,
+    base: &Base<'_>,
+    report: &mut Report,
+) -> Option<(ProducerConfig, Option<String>)> {
+    let client = Client::of(fields, base, KafkaVersion::OLDEST, report)?;
+    let (scope, version) = client.producer_scope();
+    let properties = Properties::of(fields.get("properties"), scope, version, report)?;
+    let config = producer_config(client, fields, &properties, base, report)?;
+    let id = properties.value("transactional.id").filter(|id| !id.is_empty());
+    Some((config, id.map(str::to_owned)))
+}
+
+/// Bursts of each transaction, and the share that is aborted, in millionths.
+fn transactions(fields: &Fields<'_>, report: &mut Report) -> Option<Option<(u32, u32)>> {
+    let Some(node) = fields.get("transaction") else {
+        return Some(None);
+    };
+    let fields = Fields::of(node, "a transaction", TRANSACTION, report)?;
+    let bursts = fields.or("bursts", 1, report, |node, report| {
+        integer(node, "the bursts of a transaction", 1..=1_000_000, report)
+    });
+    let abort = fields.or("abort", 0, report, abort_share);
+    Some(Some((bursts?, abort?)))
+}
+
+/// The share of transactions that an application aborts, in millionths.
+pub(super) fn abort_share(node: &Node, report: &mut Report) -> Option<u32> {
+    let share = scaled(node, "the share of aborted transactions", 6, 0..=1_000_000, report)?;
+    u32::try_from(share).ok()
+}
+
 /// A name that can stand before the `#` of a record.
-fn own_name(node: &Node, report: &mut Report) -> Option<String> {
+pub(super) fn own_name(node: &Node, report: &mut Report) -> Option<String> {
     let name = text(node, "a name", report)?;
     let legal = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-');
     if name.is_empty() || !name.chars().all(legal) {
@@ -156,7 +215,7 @@ fn own_name(node: &Node, report: &mut Report) -> Option<String> {
     Some(name.to_owned())
 }
 
-fn topic_id(node: &Node, topics: &[Topic], report: &mut Report) -> Option<TopicId> {
+pub(super) fn topic_id(node: &Node, topics: &[Topic], report: &mut Report) -> Option<TopicId> {
     let name = text(node, "the name of a topic", report)?;
     let found = topics.iter().position(|topic| topic.name == name);
     if found.is_none() {
@@ -229,92 +288,6 @@ fn on_error(node: &Node, report: &mut Report) -> Option<OnError> {
     Some(OnError::SendAgain { attempts: attempts?, after: after? })
 }
 
-enum Client {
-    Java(KafkaVersion),
-    Librdkafka,
-}
-
-const CLIENTS: &[&str] = &["Java", "Librdkafka", "KafkaPython", "Pykafka", "Sarama"];
-
-fn client(
-    fields: &Fields<'_>,
-    base: &Base<'_>,
-    oldest: KafkaVersion,
-    report: &mut Report,
-) -> Option<Client> {
-    let Some(node) = fields.get("client") else {
-        return Some(Client::Java(base.kafka));
-    };
-    let variant = Variant::of(node, "a client", CLIENTS, report)?;
-    match variant.name {
-        "Java" => {
-            let fields = variant.fields(&["version"], report)?;
-            let Some(node) = fields.get("version") else {
-                return Some(Client::Java(base.kafka));
-            };
-            let version = version(node, report)?;
-            let drops_old = base.kafka >= KafkaVersion::new(4, 0, 0);
-            if version < oldest {
-                let message = format!("this client begins with {oldest}");
-                report.error(node.span, Finding::new(message));
-                return None;
-            }
-            if drops_old && version < OLDEST_CLIENT_OF_4_0 {
-                let message =
-                    format!("brokers of {} refuse clients older than 2.1 (KIP-896)", base.kafka);
-                report.error(node.span, Finding::new(message));
-                return None;
-            }
-            Some(Client::Java(version))
-        }
-        "Librdkafka" => variant.bare(Client::Librdkafka, report),
-        other => {
-            let finding = Finding::new(format!("the client `{other}` is not yet modelled"))
-                .help("use Java(\"3.9\"), or Librdkafka for a producer");
-            report.error(variant.word.span, finding);
-            None
-        }
-    }
-}
-
-fn producer_config(
-    fields: &Fields<'_>,
-    base: &Base<'_>,
-    report: &mut Report,
-) -> Option<ProducerConfig> {
-    let node = fields.get("properties");
-    match client(fields, base, KafkaVersion::OLDEST, report)? {
-        Client::Java(version) => {
-            let properties = Properties::of(node, Scope::Producer, version, report)?;
-            let rules = base.client_rules(version);
-            let (config, notes) = properties.build(report, |pairs| {
-                Ok((
-                    java_producer_config(version, rules, pairs)?,
-                    java_producer_notes(version, pairs)?,
-                ))
-            })?;
-            for (name, note) in notes {
-                // Of what turns idempotence off, Java warns of too many in flight only; acks=1 is
-                // every day's choice.
-                if !["acks", "retries"].contains(&name) {
-                    let start = first_byte(fields.span);
-                    let place = properties.place(name).map_or(start, |(_, value)| value);
-                    report.warning(place, Finding::new(note));
-                }
-            }
-            Some(ProducerConfig::Java(config))
-        }
-        Client::Librdkafka => {
-            let newest = KafkaVersion::NEWEST;
-            let properties = Properties::of(node, Scope::LibrdkafkaProducer, newest, report)?;
-            let rules = base.client_rules(newest);
-            properties
-                .build(report, |pairs| librdkafka_producer_config(rules, pairs))
-                .map(ProducerConfig::Librdkafka)
-        }
-    }
-}
-
 fn reader(
     node: &Node,
     base: &Base<'_>,
@@ -328,21 +301,9 @@ fn reader(
         .iter()
         .map(|node| topic_id(node, topics, report))
         .collect();
-    let version = match client(&fields, base, KafkaVersion::new(0, 9, 0), report)? {
-        Client::Java(version) => version,
-        Client::Librdkafka => {
-            let place = fields.get("client").map_or(fields.span, |node| node.span);
-            let finding = Finding::new("readers of librdkafka are not yet modelled")
-                .help("use Java(\"3.9\")");
-            report.error(place, finding);
-            return None;
-        }
-    };
-    let properties = Properties::of(fields.get("properties"), Scope::Consumer, version, report)?;
-    let rules = base.client_rules(version);
-    let config = properties.build(report, |pairs| consumer_config(version, rules, pairs))?;
+    let config = reader_config(&fields, base, report);
     let topics: Vec<TopicId> = read.into_iter().collect::<Option<_>>()?;
-    Some(ReaderSpec { name: name?, topics, config: Arc::new(config) })
+    Some(ReaderSpec { name: name?, topics, config: Arc::new(config?) })
 }
 
 /// From one record in a thousand seconds to a hundred million a second, in thousandths of a hertz.
@@ -351,6 +312,3 @@ const RATES: std::ops::RangeInclusive<u64> = 1..=100_000_000_000;
 const DEFAULT_SIZE: u32 = 100;
 
 const LARGEST_RECORD: u64 = 100_000_000;
-
-/// KIP-896.
-const OLDEST_CLIENT_OF_4_0: KafkaVersion = KafkaVersion::new(2, 1, 0);

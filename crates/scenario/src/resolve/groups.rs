@@ -1,0 +1,469 @@
+//! Consumer applications: groups, how they process and commit, what they write.
+//!
+//! Defaults: one member that starts before time zero, 20 us for each record, `poll()` with a timeout of 100 ms, and the
+//! commits of `enable.auto.commit`, unless that is set to false: then `commitSync()` after each batch. A `commit` that is
+//! the application's own sets `enable.auto.commit` to false, as its author would have to.
+
+use super::Base;
+use super::clients::{Client, OLDEST_CONSUMER, member_config};
+use super::outputs::{OutputDraft, output};
+use super::properties::Properties;
+use super::transactions::TransactionalIds;
+use super::workload::{distinct, each, own_name, topic_id};
+use crate::decode::{Fields, Variant, boolean, drawn, duration, first_byte, integer, list, text};
+use crate::diagnostic::{Finding, Report};
+use crate::model::{
+    Cluster, GroupSpec, Output, Poison, PoisonEffect, Processing, ProducerSpec, Span as DrawnSpan,
+    Topic,
+};
+use crate::syntax::{Argument, Call, Node, Value};
+use acklab_vocab::config::{ConsumerLibrary, GroupProtocol, MemberConfig};
+use acklab_vocab::ids::{GroupId, ProducerIndex, RecordId, TopicId};
+use acklab_vocab::time::SimDuration;
+use acklab_vocab::trace::{ApplicationReaction, CommitStyle};
+use std::sync::Arc;
+
+pub(crate) const GROUP: &[&str] = &[
+    "id",
+    "name",
+    "topics",
+    "assign",
+    "members",
+    "from",
+    "stagger",
+    "processing",
+    "commit",
+    "on_commit_failure",
+    "poll_timeout",
+    "output",
+    "client",
+    "properties",
+];
+
+const PROCESSING: &[&str] = &["per_record", "slow", "poison"];
+
+/// What groups depend on.
+pub(super) struct Surroundings<'n> {
+    pub(super) base: &'n Base<'n>,
+    pub(super) cluster: &'n Cluster,
+    pub(super) topics: &'n [Topic],
+    pub(super) producers: &'n [ProducerSpec],
+    /// The list of faults, for how many instances a group may have.
+    pub(super) faults: Option<&'n Node>,
+}
+
+/// The applications, and every `group.id`.
+pub(super) fn groups(
+    node: Option<&Node>,
+    around: &Surroundings<'_>,
+    ids: &mut TransactionalIds,
+    report: &mut Report,
+) -> Option<(Vec<GroupSpec>, Vec<String>)> {
+    let drafts = each(node, "a list of groups", report, |node, report| group(node, around, report));
+    let drafts = distinct(drafts?, |draft| &draft.spec.name, node, report)?;
+    let mut group_ids: Vec<String> = Vec::new();
+    let mut groups: Vec<GroupSpec> = Vec::with_capacity(drafts.len());
+    let mut outputs = 0;
+    for Draft { spec, id, output } in drafts {
+        let known = group_ids.iter().position(|other| *other == id);
+        let group = known.unwrap_or_else(|| {
+            group_ids.push(id);
+            group_ids.len() - 1
+        });
+        let output = match output {
+            None => None,
+            Some(draft) => {
+                let producer = around.producers.len() + outputs;
+                outputs += 1;
+                let taken = around.producers.iter().map(|producer| &producer.name);
+                let others = groups.iter().filter_map(|group| group.output.as_ref());
+                let taken = taken.chain(others.map(|output: &Output| &output.name));
+                draft.refuse_taken(taken, report)?;
+                let producer = ProducerIndex(u16::try_from(producer).ok()?);
+                Some(draft.finish(producer, spec.instances, ids, report)?)
+            }
+        };
+        groups.push(GroupSpec { group: GroupId(u16::try_from(group).ok()?), output, ..spec });
+    }
+    Some((groups, group_ids))
+}
+
+/// The names of the groups as the text has them, right or wrong: for what is decoded without them.
+pub(crate) fn names(groups: Option<&Node>) -> Vec<String> {
+    let Some(Node { value: Value::List(items), .. }) = groups else {
+        return Vec::new();
+    };
+    items.iter().filter_map(name_of).collect()
+}
+
+/// The name of a group, which is its id if it has no other.
+pub(crate) fn name_of(group: &Node) -> Option<String> {
+    let Value::Call(Call { arguments: Some(arguments), .. }) = &group.value else {
+        return None;
+    };
+    let named = |name: &str| {
+        let is_named =
+            |argument: &&Argument| argument.name.as_ref().is_some_and(|w| w.text == name);
+        match arguments.iter().find(is_named).map(|argument| &argument.value.value) {
+            Some(Value::Text(text)) => Some(text.clone()),
+            Some(_) | None => None,
+        }
+    };
+    named("name").or_else(|| named("id"))
+}
+
+/// A group whose ids are not yet numbered.
+struct Draft {
+    spec: GroupSpec,
+    id: String,
+    output: Option<OutputDraft>,
+}
+
+fn group(node: &Node, around: &Surroundings<'_>, report: &mut Report) -> Option<Draft> {
+    let fields = Fields::of(node, "a group", GROUP, report)?;
+    let id = fields.required("id", report).and_then(|node| group_id(node, report));
+    let name = match fields.get("name") {
+        Some(node) => own_name(node, report),
+        None => fields.get("id").and_then(|node| own_name(node, report)),
+    };
+    let topics = read_topics(&fields, around.topics, report);
+    let assigns_itself = fields.or("assign", false, report, boolean);
+    let members = fields.or("members", 1, report, |node, report| {
+        integer(node, "the number of members", 1..=MOST_MEMBERS, report)
+    });
+    let span =
+        |what: &'static str| move |node: &Node, report: &mut Report| duration(node, what, report);
+    let from = fields
+        .or("from", None, report, |node, report| duration(node, "a moment", report).map(Some));
+    let stagger = fields.or("stagger", SimDuration::ZERO, report, span("the time between starts"));
+    let poll_timeout = fields.or("poll_timeout", DEFAULT_POLL_TIMEOUT, report, span("the timeout"));
+    let processing = fields.or("processing", plain(DEFAULT_PROCESSING), report, |node, report| {
+        processing(node, around.producers, report)
+    });
+    let reaction = fields.or("on_commit_failure", ApplicationReaction::Stopped, report, reaction);
+    let (commit, config) = committing(&fields, around, report)?;
+    let in_transaction = commit.style == CommitStyle::InTransaction;
+    let output = fields.or("output", None, report, |node, report| {
+        output(node, around, in_transaction, report).map(Some)
+    });
+    let (output, name) = (output?, name?);
+    let (members, assigns_itself): (u16, bool) = (members?, assigns_itself?);
+    check_output(&fields, commit, output.as_ref(), &config, report)?;
+    check_brokers(&fields, &config, assigns_itself, around, report)?;
+    let scaled = around.faults.map_or(0, |faults| scaled_to(faults, &name));
+    let from = from?;
+    if from.is_none() && fields.get("stagger").is_some() {
+        let place = fields.get("stagger").map_or(fields.span, |node| node.span);
+        let finding = Finding::new("`stagger` goes with `from`")
+            .help("without `from` the members start before time zero");
+        report.error(place, finding);
+        return None;
+    }
+    let spec = GroupSpec {
+        name,
+        group: GroupId::default(),
+        topics: topics?,
+        assigns_itself,
+        members,
+        instances: members.max(scaled),
+        from,
+        stagger: stagger?,
+        processing: processing?,
+        commit: commit.style,
+        on_commit_failure: reaction?,
+        workers: commit.workers,
+        poll_timeout: poll_timeout?,
+        output: None,
+        config: Arc::new(config),
+    };
+    Some(Draft { spec, id: id?, output })
+}
+
+/// Anything but nothing: Kafka does not restrict a `group.id`.
+fn group_id(node: &Node, report: &mut Report) -> Option<String> {
+    let id = text(node, "a group.id", report)?;
+    if id.is_empty() {
+        report.error(node.span, Finding::new("a group.id must not be empty"));
+        return None;
+    }
+    Some(id.to_owned())
+}
+
+fn read_topics(fields: &Fields<'_>, topics: &[Topic], report: &mut Report) -> Option<Vec<TopicId>> {
+    let node = fields.required("topics", report)?;
+    let read: Vec<Option<TopicId>> = list(node, "a list of topics", report)?
+        .iter()
+        .map(|node| topic_id(node, topics, report))
+        .collect();
+    let mut read: Vec<TopicId> = read.into_iter().collect::<Option<_>>()?;
+    read.sort_unstable();
+    read.dedup();
+    if read.is_empty() {
+        report.error(node.span, Finding::new("a group reads at least one topic"));
+        return None;
+    }
+    Some(read)
+}
+
+const fn plain(per_record: DrawnSpan) -> Processing {
+    Processing { per_record, slow: None, poison: Vec::new() }
+}
+
+/// A span for each record, or a struct that says more.
+fn processing(node: &Node, producers: &[ProducerSpec], report: &mut Report) -> Option<Processing> {
+    let is_struct = matches!(&node.value, Value::Call(Call { name: None, .. }));
+    if !is_struct {
+        return drawn(node, "the time for a record", report).map(plain);
+    }
+    let fields = Fields::of(node, "processing", PROCESSING, report)?;
+    let per_record = fields.or("per_record", DEFAULT_PROCESSING, report, |node, report| {
+        drawn(node, "the time for a record", report)
+    });
+    let slow = fields.or("slow", None, report, |node, report| slow_period(node, report).map(Some));
+    let poison = fields.or("poison", Vec::new(), report, |node, report| {
+        let items = list(node, "a list of poison records", report)?;
+        let poison: Vec<Option<Poison>> =
+            items.iter().map(|node| poisoned(node, producers, report)).collect();
+        poison.into_iter().collect()
+    });
+    Some(Processing { per_record: per_record?, slow: slow?, poison: poison? })
+}
+
+fn slow_period(node: &Node, report: &mut Report) -> Option<(SimDuration, SimDuration, DrawnSpan)> {
+    let fields = Fields::of(node, "a slow period", &["from", "until", "per_record"], report)?;
+    let [from, until, per_record] =
+        ["from", "until", "per_record"].map(|name| fields.required(name, report));
+    let from = duration(from?, "a moment", report);
+    let until = duration(until?, "a moment", report);
+    let per_record = drawn(per_record?, "the time for a record", report);
+    let (from, until) = (from?, until?);
+    if from >= until {
+        let message = format!("this period would end ({until}) before it begins ({from})");
+        report.error(node.span, Finding::new(message));
+        return None;
+    }
+    Some((from, until, per_record?))
+}
+
+fn poisoned(node: &Node, producers: &[ProducerSpec], report: &mut Report) -> Option<Poison> {
+    let fields = Fields::of(node, "a poison record", &["record", "effect"], report)?;
+    let record = fields.required("record", report).and_then(|n| record(n, producers, report));
+    let effect = fields.required("effect", report)?;
+    let variant = Variant::of(effect, "effect of a poison record", &["Takes", "Crashes"], report)?;
+    let argument = if variant.name == "Takes" { &["time"] } else { &["down"] };
+    let fields = variant.fields(argument, report)?;
+    let span = duration(fields.required(argument[0], report)?, "how long", report)?;
+    let effect = match variant.name {
+        "Takes" => PoisonEffect::Takes(span),
+        _ => PoisonEffect::Crashes(span),
+    };
+    Some(Poison { record: record?, effect })
+}
+
+fn record(node: &Node, producers: &[ProducerSpec], report: &mut Report) -> Option<RecordId> {
+    let producers: Vec<(String, u16, Option<u64>)> =
+        producers.iter().map(super::names::producer_entry).collect();
+    super::names::record(node, &producers, report)
+}
+
+fn reaction(node: &Node, report: &mut Report) -> Option<ApplicationReaction> {
+    let names = &["Stop", "Resubscribe", "Ignore"];
+    let variant = Variant::of(node, "a reaction to a failed commit", names, report)?;
+    let reaction = match variant.name {
+        "Stop" => ApplicationReaction::Stopped,
+        "Resubscribe" => ApplicationReaction::Resubscribed,
+        _ => ApplicationReaction::Ignored,
+    };
+    variant.bare(reaction, report)
+}
+
+/// How an application commits.
+#[derive(Clone, Copy)]
+struct Commit {
+    style: CommitStyle,
+    workers: u16,
+}
+
+const COMMITS: &[(&str, CommitStyle)] = &[
+    ("Auto", CommitStyle::Auto),
+    ("SyncPerBatch", CommitStyle::SyncPerBatch),
+    ("SyncPerRecord", CommitStyle::SyncPerRecord),
+    ("Async", CommitStyle::Async),
+    ("AsyncRetried", CommitStyle::AsyncRetried),
+    ("AsyncThenSync", CommitStyle::AsyncThenSync),
+    ("BeforeProcessing", CommitStyle::BeforeProcessing),
+    ("HandedToWorkers", CommitStyle::HandedToWorkers),
+    ("InTransaction", CommitStyle::InTransaction),
+    ("Never", CommitStyle::Never),
+];
+
+fn commit(node: &Node, report: &mut Report) -> Option<Commit> {
+    let names: Vec<&'static str> = COMMITS.iter().map(|&(name, _)| name).collect();
+    let variant = Variant::of(node, "a way to commit", &names, report)?;
+    let (_, style) = *COMMITS.iter().find(|(name, _)| *name == variant.name)?;
+    if style != CommitStyle::HandedToWorkers {
+        return variant.bare(Commit { style, workers: 1 }, report);
+    }
+    let fields = variant.fields(&["workers"], report)?;
+    let workers = fields.or("workers", 1, report, |node, report| {
+        integer(node, "the number of workers", 1..=1_000, report)
+    });
+    Some(Commit { style, workers: workers? })
+}
+
+/// How the application commits, and the configuration that follows.
+fn committing(
+    fields: &Fields<'_>,
+    around: &Surroundings<'_>,
+    report: &mut Report,
+) -> Option<(Commit, MemberConfig)> {
+    let chosen = match fields.get("commit") {
+        None => None,
+        Some(node) => Some(commit(node, report)?),
+    };
+    let client = Client::of(fields, around.base, OLDEST_CONSUMER, report)?;
+    let (scope, version) = client.consumer_scope();
+    let mut properties = Properties::of(fields.get("properties"), scope, version, report)?;
+    if let Some((place, _)) = properties.place("group.id") {
+        let finding = Finding::new("the group's own field `id` is its `group.id`")
+            .help("leave the property out; `name` may tell two applications of one group apart");
+        report.error(place, finding);
+        return None;
+    }
+    let auto = properties.value(AUTO_COMMIT).map(|value| value.eq_ignore_ascii_case("true"));
+    if let Some(commit) = chosen {
+        let by_client = matches!(commit.style, CommitStyle::Auto | CommitStyle::HandedToWorkers);
+        match auto {
+            Some(auto) if auto != by_client => {
+                contradicted(fields, &properties, by_client, report);
+                return None;
+            }
+            None if !by_client => properties.imply(AUTO_COMMIT, "false"),
+            Some(_) | None => {}
+        }
+    }
+    let config = member_config(client, &properties, around.base, report)?;
+    let default = match auto.unwrap_or(true) {
+        true => CommitStyle::Auto,
+        false => CommitStyle::SyncPerBatch,
+    };
+    Some((chosen.unwrap_or(Commit { style: default, workers: 1 }), config))
+}
+
+fn contradicted(
+    fields: &Fields<'_>,
+    properties: &Properties,
+    by_client: bool,
+    report: &mut Report,
+) {
+    let place = properties.place(AUTO_COMMIT).map_or(fields.span, |(_, value)| value);
+    let finding = match by_client {
+        true => Finding::new(
+            "`enable.auto.commit` false contradicts `commit`, which leaves it to the client",
+        )
+        .help("leave the property out, or choose SyncPerBatch, Async, … or Never"),
+        false => Finding::new(
+            "`enable.auto.commit` true contradicts `commit`: the application commits itself",
+        )
+        .help("leave the property out: `commit` sets it to false"),
+    };
+    report.error(place, finding);
+}
+
+/// Transactions need an output, and an output with transactions a group that commits in them.
+fn check_output(
+    fields: &Fields<'_>,
+    commit: Commit,
+    output: Option<&OutputDraft>,
+    config: &MemberConfig,
+    report: &mut Report,
+) -> Option<()> {
+    let in_transaction = commit.style == CommitStyle::InTransaction;
+    let place = |name: &'static str| fields.get(name).map_or(first_byte(fields.span), |n| n.span);
+    let transactional = output.and_then(OutputDraft::transactional_place);
+    let (place, finding) = match (in_transaction, transactional) {
+        (true, _) if output.is_none() => (
+            place("commit"),
+            Finding::new("a transaction holds what the application writes, and it writes nothing")
+                .help("give it an output: (name: \"copy\", topic: …)"),
+        ),
+        (true, _) if config.library != ConsumerLibrary::Java => (
+            place("client"),
+            Finding::new("only Java's consumer commits in transactions here")
+                .help("leave the group's `client` out"),
+        ),
+        (false, Some(place)) => (
+            place,
+            Finding::new("this application does not commit its offsets in the transaction")
+                .help("set commit: InTransaction, or leave `transactional.id` out"),
+        ),
+        (true, _) | (false, None) => return Some(()),
+    };
+    report.error(place, finding);
+    None
+}
+
+/// What the brokers would refuse every JoinGroup for, so that the group could never form.
+fn check_brokers(
+    fields: &Fields<'_>,
+    config: &MemberConfig,
+    assigns_itself: bool,
+    around: &Surroundings<'_>,
+    report: &mut Report,
+) -> Option<()> {
+    if assigns_itself {
+        return Some(());
+    }
+    let brokers = &around.cluster.broker_config.groups;
+    let place = fields.get("properties").map_or(first_byte(fields.span), |node| node.span);
+    let (least, most) = (brokers.min_session_timeout, brokers.max_session_timeout);
+    let session = config.session_timeout;
+    let finding = match config.protocol {
+        GroupProtocol::Consumer if !brokers.consumer_protocol => Finding::new(
+            "the brokers do not take part in `group.protocol` consumer",
+        )
+        .help("add it to their `group.coordinator.rebalance.protocols`: \"classic,consumer\""),
+        GroupProtocol::Classic if !(least..=most).contains(&session) => Finding::new(format!(
+            "the brokers refuse a `session.timeout.ms` of {session} (INVALID_SESSION_TIMEOUT)"
+        ))
+        .help(format!(
+            "they accept {least} to {most}: `group.min.session.timeout.ms`, \
+             `group.max.session.timeout.ms`"
+        )),
+        GroupProtocol::Classic | GroupProtocol::Consumer => return Some(()),
+    };
+    report.error(place, finding);
+    None
+}
+
+/// The most members that a fault of the text scales a group to.
+fn scaled_to(node: &Node, group: &str) -> u16 {
+    match &node.value {
+        Value::List(items) => items.iter().map(|item| scaled_to(item, group)).max().unwrap_or(0),
+        Value::Call(Call { name, arguments: Some(arguments) }) => {
+            let within = arguments.iter().map(|argument| scaled_to(&argument.value, group));
+            let within = within.max().unwrap_or(0);
+            let scales = name.as_ref().is_some_and(|name| name.text == "Scale")
+                && arguments.iter().any(|a| a.value.value == Value::Text(group.to_owned()));
+            let numbers = arguments.iter().filter_map(|argument| match &argument.value.value {
+                Value::Number(number) => ron::from_str::<u16>(number).ok(),
+                _ => None,
+            });
+            match scales {
+                true => within.max(numbers.max().unwrap_or(0)),
+                false => within,
+            }
+        }
+        Value::Boolean(_) | Value::Number(_) | Value::Text(_) | Value::Map(_) | Value::Call(_) => 0,
+    }
+}
+
+const AUTO_COMMIT: &str = "enable.auto.commit";
+
+/// Deserialising a record and adding it to something.
+const DEFAULT_PROCESSING: DrawnSpan = DrawnSpan::Exactly(SimDuration::from_micros(20));
+
+const DEFAULT_POLL_TIMEOUT: SimDuration = SimDuration::from_millis(100);
+
+/// As many processes as anybody would simulate.
+pub(super) const MOST_MEMBERS: u64 = 1_000;
