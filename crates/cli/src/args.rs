@@ -56,7 +56,8 @@ pub enum Command {
     #[command(help_template = TEMPLATE, before_help = "Examples:
   acklab explain acks-1-leader-crash --seed 7 --lost
   acklab explain acks-1-leader-crash --seed 7 --record shop#1873
-  acklab explain acks-1-leader-crash --seed 7 --record orders-0@1234:5")]
+  acklab explain acks-1-leader-crash --seed 7 --record orders-0@1234:5
+  acklab explain auto-commit-crash --seed 7 --reprocessed --group billing")]
     Explain(ExplainArgs),
     /// Show the whole cluster at one instant
     #[command(help_template = TEMPLATE, before_help = "Examples:
@@ -145,9 +146,21 @@ pub struct ExplainArgs {
     /// A record of each cause that was reported as failed, yet is stored
     #[arg(long, help_heading = "Which records")]
     pub phantom: bool,
+    /// A record of each cause that a consumer application processed again
+    #[arg(long, help_heading = "Which records")]
+    pub reprocessed: bool,
+    /// A record of each cause that a consumer application never processed and went past
+    #[arg(long, help_heading = "Which records")]
+    pub skipped: bool,
+    /// A record of each cause that was processed, but is not in the log at rest
+    #[arg(long, help_heading = "Which records")]
+    pub ghost: bool,
     /// Not one of each cause but all
     #[arg(long, help_heading = "Which records")]
     pub all: bool,
+    /// Tell of this consumer application only
+    #[arg(long, value_name = "NAME")]
+    pub group: Option<String>,
 }
 
 /// `acklab replay`
@@ -257,7 +270,14 @@ pub enum ScopeArg {
     /// The Java consumer
     Consumer,
     /// librdkafka's producer
-    Librdkafka,
+    #[value(alias = "librdkafka")]
+    LibrdkafkaProducer,
+    /// librdkafka's consumer
+    LibrdkafkaConsumer,
+    /// kafka-python's producer
+    KafkaPythonProducer,
+    /// kafka-python's consumer
+    KafkaPythonConsumer,
 }
 
 /// A seed, with or without groups of thousands.

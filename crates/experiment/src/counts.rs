@@ -4,8 +4,9 @@
 //! the other's counts.
 
 use acklab_scenario::{Counter, Counts};
-use acklab_verdict::{Unavailability, Verdict};
+use acklab_verdict::{CauseCount, GroupVerdict, Unavailability, Verdict, names};
 use acklab_vocab::time::SimDuration;
+use std::collections::BTreeMap;
 
 /// A verdict, as expectations see it.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +48,23 @@ impl Counts for Judged<'_> {
             Counter::EndToEndP50 => end_to_end.p50,
             Counter::EndToEndP99 => end_to_end.p99,
             Counter::EndToEndMax => end_to_end.max,
+            Counter::Rebalances => self.rebalances(),
+            Counter::LagMax | Counter::StandstillMax | Counter::ProcessingTime => {
+                self.of_groups(counter).max().unwrap_or(0)
+            }
+            Counter::Processed
+            | Counter::Reprocessed
+            | Counter::ExtraProcessings
+            | Counter::ProcessedCopies
+            | Counter::Skipped
+            | Counter::Pending
+            | Counter::Ghost
+            | Counter::Evictions
+            | Counter::Commits
+            | Counter::CommitFailures
+            | Counter::StandstillTotal => self.of_groups(counter).sum(),
+            Counter::TransactionsCommitted => verdict.transactions.committed,
+            Counter::TransactionsAborted => verdict.transactions.aborted,
         }
     }
 
@@ -54,9 +72,67 @@ impl Counts for Judged<'_> {
         let named = self.0.causes.iter().filter(|of| of.cause.name() == cause);
         named.map(|of| of.count).sum()
     }
+
+    fn group(&self, group: &str, counter: Counter) -> u64 {
+        self.0.groups.get(group).map_or(0, |group| of_group(group, counter))
+    }
+
+    fn group_cause(&self, group: &str, cause: &str) -> u64 {
+        let Judged(verdict) = self;
+        let is_here = |of: &&CauseCount| {
+            let name = of.group.map(|index| names::application(&verdict.header, index));
+            name.as_deref() == Some(group) && of.cause.name() == cause
+        };
+        verdict.causes.iter().filter(is_here).map(|of| of.count).sum()
+    }
+
+    fn commit_errors(&self, group: Option<&str>, error: &str) -> u64 {
+        let groups = self.0.groups.iter();
+        let chosen = groups.filter(|(name, _)| group.is_none_or(|group| group == name.as_str()));
+        chosen.map(|(_, of)| of.commit_errors(error)).sum()
+    }
+}
+
+/// A counter of one consumer application; 0 for those that are of no application.
+fn of_group(group: &GroupVerdict, counter: Counter) -> u64 {
+    let counts = &group.counts;
+    match counter {
+        Counter::Processed => counts.processed,
+        Counter::Reprocessed => counts.reprocessed,
+        Counter::ExtraProcessings => counts.extra_processings,
+        Counter::ProcessedCopies => counts.processed_copies,
+        Counter::Skipped => counts.skipped,
+        Counter::Pending => counts.pending,
+        Counter::Ghost => counts.ghost,
+        Counter::Rebalances => counts.rebalances,
+        Counter::Evictions => counts.evictions,
+        Counter::Commits => counts.commits,
+        Counter::CommitFailures => counts.commit_failures,
+        Counter::LagMax => group.behind,
+        Counter::StandstillMax => group.standstill_longest().as_micros(),
+        Counter::StandstillTotal => group.standstill_total().as_micros(),
+        Counter::ProcessingTime => group.processing_time.as_micros(),
+        _ => 0,
+    }
 }
 
 impl Judged<'_> {
+    /// A counter of every consumer application.
+    fn of_groups(&self, counter: Counter) -> impl Iterator<Item = u64> {
+        self.0.groups.values().map(move |group| of_group(group, counter))
+    }
+
+    /// Rebalances of all groups: applications that share a `group.id` have the same ones.
+    fn rebalances(&self) -> u64 {
+        let by_id: BTreeMap<&str, u64> =
+            self.0.groups.values().fold(BTreeMap::new(), |mut by_id, group| {
+                let known = by_id.entry(group.group_id.as_str()).or_default();
+                *known = (*known).max(group.counts.rebalances);
+                by_id
+            });
+        by_id.values().sum()
+    }
+
     /// The longest of one kind of spell over all partitions, in microseconds.
     fn longest(&self, of: fn(&Unavailability) -> SimDuration) -> u64 {
         self.0.unavailability.iter().map(of).max().unwrap_or_default().as_micros()

@@ -5,20 +5,26 @@ use crate::defect::Defect;
 use crate::subject::Subject;
 use crate::verify::Driver;
 use acklab_verdict::{Anomaly, AnomalyKind, Biographer, Life, Locator, Verdict};
-use acklab_vocab::ids::RecordId;
+use acklab_vocab::ids::{GroupIndex, RecordId};
 use acklab_vocab::trace::{Edge, Observer, RunHeader, Stamped, TraceEvent};
 
 /// The anomalies of these kinds to explain: the first of each cause, or every one that the verdict
-/// has kept.
+/// has kept; with a group, its own only.
 #[must_use]
 pub fn representatives<'v>(
     verdict: &'v Verdict,
     kinds: &[AnomalyKind],
+    group: Option<GroupIndex>,
     all: bool,
 ) -> Vec<&'v Anomaly> {
     let mut chosen: Vec<&Anomaly> = Vec::new();
-    for anomaly in verdict.anomalies.iter().filter(|anomaly| kinds.contains(&anomaly.kind)) {
-        let same = |other: &&Anomaly| (other.kind, other.cause) == (anomaly.kind, anomaly.cause);
+    let is_wanted = |anomaly: &&Anomaly| {
+        kinds.contains(&anomaly.kind) && (group.is_none() || anomaly.group == group)
+    };
+    for anomaly in verdict.anomalies.iter().filter(is_wanted) {
+        let same = |other: &&Anomaly| {
+            (other.kind, other.group, other.cause) == (anomaly.kind, anomaly.group, anomaly.cause)
+        };
         if all || !chosen.iter().any(same) {
             chosen.push(anomaly);
         }
@@ -41,12 +47,19 @@ pub fn find(case: &Case, seed: u64, subjects: &[Subject]) -> Result<Vec<Option<R
     Ok(result.observer.0.into_iter().map(Search::finish).collect())
 }
 
-/// Runs a seed again and follows some of its records through it.
+/// Runs a seed again and follows some of its records through it; of consumer applications, only
+/// through `group` if one is named.
 ///
 /// # Errors
 /// [`Defect`] if the simulator panics.
-pub fn explain(case: &Case, seed: u64, records: &[RecordId]) -> Result<Vec<Life>, Defect> {
-    let biographers = Many(records.iter().map(|&record| Biographer::new(record)).collect());
+pub fn explain(
+    case: &Case,
+    seed: u64,
+    records: &[RecordId],
+    group: Option<GroupIndex>,
+) -> Result<Vec<Life>, Defect> {
+    let biographer = |&record: &RecordId| Biographer::new(record).of_group(group);
+    let biographers = Many(records.iter().map(biographer).collect());
     let (outcome, observed) = case.run_observed(seed, biographers)?;
     let life = |biographer: Biographer| biographer.finish(&outcome.verdict);
     Ok(observed.0.into_iter().map(life).collect())

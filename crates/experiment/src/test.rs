@@ -446,7 +446,7 @@ impl ShowMean for Quantity {
                 counter.unit() == acklab_scenario::expect::CounterUnit::Count
             }
             Quantity::Cause(_) => true,
-            Quantity::ShareOfAcked(_) => false,
+            Quantity::ShareOfAcked(_) | Quantity::CommitErrors(_) | Quantity::OfGroup(..) => false,
         };
         if is_count {
             let tenths = (sum * 10 + of / 2) / of;

@@ -123,7 +123,7 @@ fn records_are_found_by_name_and_by_place() {
     let found = find(&case, 1, &subjects.map(subject)).unwrap();
     let first = found[0].expect("the first record was created");
     assert_eq!(found, [Some(first), Some(first), None, None, None]);
-    let lives = explain(&case, 1, &[first]).unwrap();
+    let lives = explain(&case, 1, &[first], None).unwrap();
     assert_eq!(lives[0].record, "shop#0");
 }
 

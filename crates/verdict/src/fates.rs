@@ -4,15 +4,16 @@
 //! Linear in the number of records, batches and notes. Histories are gathered only for records that
 //! need a cause.
 
+use acklab_vocab::api::Acks;
 use acklab_vocab::config::SequenceRepair;
 use acklab_vocab::error::ErrorCode;
-use acklab_vocab::ids::{NodeId, ProducerIndex, RecordId};
+use acklab_vocab::ids::{GroupIndex, NodeId, ProducerIndex, RecordId};
 use acklab_vocab::time::SimTime;
-use acklab_vocab::trace::{RetryReason, RunHeader};
+use acklab_vocab::trace::{CommitStyle, RetryReason, RunHeader};
 use std::collections::BTreeMap;
 use std::hash::Hasher;
 
-use crate::cause::{Anomaly, AnomalyKind, Cause, Evidence, Promise, Terms};
+use crate::cause::{Anomaly, AnomalyKind, Cause, Evidence, GroupTerms, Promise, Terms};
 use crate::causes::duplicate::{Copies, attempt_in, duplicate_cause, offset_in};
 use crate::causes::loss::{loss_cause, never_appended};
 use crate::causes::order::{Misplaced, order_cause};
@@ -20,9 +21,12 @@ use crate::causes::phantom::phantom_cause;
 use crate::causes::unlearned::Journey;
 use crate::counts::RecordCounts;
 use crate::digest::StableHasher;
+use crate::groups::Groups;
+use crate::groups::summary::GroupVerdict;
 use crate::history::{Note, NoteKind, Notes, RecordHistory};
 use crate::records::{NO_PARTITION, Outcome, RecordState, RecordTable};
-use crate::world::{Append, AppendId, World};
+use crate::visibility::{Visibility, Visible};
+use crate::world::{Append, AppendId, Partition, World};
 use acklab_vocab::rules::ProtocolRule;
 
 /// Everything that the judge has gathered.
@@ -33,6 +37,10 @@ pub struct Evidences<'a> {
     pub world: &'a World,
     /// What happened to batches on their way.
     pub notes: &'a Notes,
+    /// The consumer groups and the transactions.
+    pub groups: &'a Groups,
+    /// What is visible of the logs at rest.
+    pub visibility: &'a Visibility,
 }
 
 /// The fates of a run.
@@ -44,7 +52,9 @@ pub struct Fates {
     pub producers: Vec<RecordCounts>,
     /// By topic index.
     pub topics: Vec<RecordCounts>,
-    /// Every anomaly, by record and kind.
+    /// By consumer application.
+    pub groups: Vec<GroupVerdict>,
+    /// Every anomaly: those of the log by record and kind, then those of each consumer application.
     pub anomalies: Vec<Anomaly>,
     /// Digest of the fates, in hexadecimal.
     pub digest: String,
@@ -91,8 +101,11 @@ pub fn decide(evidences: &Evidences<'_>, table: &mut RecordTable) -> Fates {
         }
         found.extend(anomalies_of(&fate).map(|kind| (id, kind)));
     }
+    let of_groups = crate::groups::fates::decide(evidences, table, &mut digest);
+    fates.groups = of_groups.verdicts;
     fates.digest = digest.hex();
     fates.anomalies = explain_all(evidences, table, &inversions, &found);
+    fates.anomalies.extend(of_groups.anomalies);
     fates
 }
 
@@ -118,10 +131,14 @@ fn count_copies(evidences: &Evidences<'_>, table: &mut RecordTable) -> Inversion
     let instances = header.producers.iter().map(|producer| producer.count.max(1) as usize);
     let mut latest: Vec<Vec<Option<(u32, AppendId)>>> =
         instances.map(|count| vec![None; count]).collect();
-    for partition in &world.partitions {
+    let outputs: Vec<_> = header.groups.iter().filter_map(|group| group.output).collect();
+    for (index, partition) in world.partitions.iter().enumerate() {
         latest.iter_mut().for_each(|instances| instances.fill(None));
         let Some(replica) = world.log_at_rest(partition) else { continue };
-        for &id in &replica.log {
+        for (position, &id) in replica.log.iter().enumerate() {
+            if evidences.visibility.at(index, position) != Visible::Yes {
+                continue;
+            }
             let batch = &world.appends[id.index()].batch;
             for (index, record) in batch.records().iter().enumerate() {
                 let state = table.get_mut(record.id);
@@ -130,6 +147,10 @@ fn count_copies(evidences: &Evidences<'_>, table: &mut RecordTable) -> Inversion
                     continue;
                 }
                 state.first_copy = batch.base_offset.plus(index as u64);
+                // What an application writes is numbered as what it reads: in no order.
+                if outputs.contains(&record.id.producer) {
+                    continue;
+                }
                 let Some(of_name) = latest.get_mut(record.id.producer.0 as usize) else { continue };
                 let instance = record.id.sequence as usize % of_name.len();
                 match of_name[instance] {
@@ -153,6 +174,7 @@ fn fate_of(state: &RecordState, is_decided: bool) -> RecordCounts {
         Outcome::Acked => fate.acked = 1,
         Outcome::Failed => fate.failed = 1,
         Outcome::Unknown => fate.unknown = 1,
+        Outcome::Aborted => fate.aborted = 1,
     }
     if !is_decided {
         fate.undecided = 1;
@@ -160,7 +182,8 @@ fn fate_of(state: &RecordState, is_decided: bool) -> RecordCounts {
     }
     fate.stored = u64::from(state.copies > 0);
     fate.lost = u64::from(outcome == Outcome::Acked && state.copies == 0);
-    fate.phantom = u64::from(outcome == Outcome::Failed && state.copies > 0);
+    let is_given_up = matches!(outcome, Outcome::Failed | Outcome::Aborted);
+    fate.phantom = u64::from(is_given_up && state.copies > 0);
     fate.duplicated = u64::from(state.copies > 1);
     fate.extra_copies = u64::from(state.copies.saturating_sub(1));
     fate.reordered = u64::from(state.is_reordered());
@@ -243,6 +266,9 @@ impl<'a> Case<'a> {
             AnomalyKind::Phantom => self.explain_phantom(),
             AnomalyKind::Duplicated => self.explain_duplicate(),
             AnomalyKind::Reordered => self.explain_order(),
+            AnomalyKind::Reprocessed | AnomalyKind::Skipped | AnomalyKind::Ghost => {
+                unreachable!("{} is an application's anomaly", kind.name())
+            }
         };
         if self.state.outcome() != Outcome::Unknown {
             evidence.completed = Some(self.state.completed);
@@ -253,6 +279,7 @@ impl<'a> Case<'a> {
         Anomaly {
             record: self.id,
             kind,
+            group: None,
             cause,
             promise: self.promise(cause, copy),
             partition: partition.map(|partition| partition.id),
@@ -266,6 +293,9 @@ impl<'a> Case<'a> {
         let acks = self.acks();
         let history = self.history(self.id);
         let told = self.state.completed;
+        if let Some(hidden) = self.hidden_copy() {
+            return hidden;
+        }
         let before = |id: &&AppendId| self.append(**id).at <= told;
         let appends = &history.appends;
         let Some(&id) = appends.iter().rev().find(before).or(appends.last()) else {
@@ -288,8 +318,30 @@ impl<'a> Case<'a> {
             return (None, Cause::Unexplained, Evidence::default());
         };
         let world = self.evidences.world;
+        if self.state.outcome() == Outcome::Aborted {
+            let append = self.append(copy);
+            let appended = Some((append.at, world.broker_on(append.node)));
+            let cause = match append.at > self.state.completed {
+                true => Cause::JoinedNextTransaction,
+                false => Cause::CommittedInLog,
+            };
+            return (Some(copy), cause, Evidence { appended, ..Evidence::default() });
+        }
         let (cause, evidence) = phantom_cause(world, &self.journey(), copy);
         (Some(copy), cause, evidence)
+    }
+
+    /// A copy of an acked record at rest that no `read_committed` reader sees.
+    fn hidden_copy(&self) -> Option<(Option<AppendId>, Cause, Evidence)> {
+        let (copy, visible) = self.at_rest().last()?;
+        let append = self.append(copy);
+        let appended = Some((append.at, self.evidences.world.broker_on(append.node)));
+        let cause = match visible {
+            Visible::Aborted => Cause::AbortedInLog,
+            Visible::Open => Cause::MarkerLost,
+            Visible::Yes => return None,
+        };
+        Some((Some(copy), cause, Evidence { appended, ..Evidence::default() }))
     }
 
     fn explain_duplicate(&self) -> (Option<AppendId>, Cause, Evidence) {
@@ -298,6 +350,15 @@ impl<'a> Case<'a> {
             return (None, Cause::Unexplained, Evidence::default());
         };
         let world = self.evidences.world;
+        let is_output =
+            self.evidences.header.groups.iter().any(|of| of.output == Some(self.id.producer));
+        if is_output && self.state.is_resent() {
+            let append = self.append(second);
+            let appended = Some((append.at, world.broker_on(append.node)));
+            let other_offset = offset_in(self.append(first), self.id);
+            let evidence = Evidence { appended, other_offset, ..Evidence::default() };
+            return (Some(second), Cause::InputProcessedAgain, evidence);
+        }
         let copies = Copies { first, second, record: self.id };
         let (cause, evidence) = duplicate_cause(world, &self.journey(), copies);
         (Some(second), cause, evidence)
@@ -324,19 +385,13 @@ impl<'a> Case<'a> {
     fn promise(&self, cause: Cause, copy: Option<&Append>) -> Promise {
         let Evidences { header, world, .. } = self.evidences;
         let partition = world.partitions.get(self.state.partition as usize);
-        let topic = partition.and_then(|of| header.topics.get(of.id.topic.0 as usize));
-        let producer = header.producers.get(self.id.producer.0 as usize);
-        let committed =
-            partition.zip(copy).is_some_and(|(partition, copy)| partition.was_committed(copy));
+        let mut groups = header.groups.iter();
+        let writer = groups.position(|of| of.output == Some(self.id.producer));
+        let terms = terms(self.evidences, self.id, partition, copy);
         cause.promise(Terms {
-            acks: self.acks(),
-            idempotence: producer.is_some_and(|producer| producer.idempotence),
-            committed,
-            min_insync_replicas: topic.map_or(1, |topic| topic.min_insync_replicas),
-            truncates_by_epoch: world.rules.has(ProtocolRule::TruncateByLeaderEpoch),
-            eligible_leader_replicas: world.rules.has(ProtocolRule::EligibleLeaderReplicas),
-            known_breach: partition.and_then(|of| of.known_breaches.first().copied()),
             sequence_issue: self.sequence_issue(copy),
+            group: group_terms(self.evidences, writer, partition),
+            ..terms
         })
     }
 
@@ -370,10 +425,10 @@ impl<'a> Case<'a> {
         producer.idempotence.then_some(producer.sequence_repair)
     }
 
-    fn acks(&self) -> acklab_vocab::api::Acks {
+    fn acks(&self) -> Acks {
         let ProducerIndex(index) = self.id.producer;
         let producer = self.evidences.header.producers.get(index as usize);
-        producer.map_or(acklab_vocab::api::Acks::All, |producer| producer.acks)
+        producer.map_or(Acks::All, |producer| producer.acks)
     }
 
     fn append(&self, id: AppendId) -> &'a Append {
@@ -393,15 +448,76 @@ impl<'a> Case<'a> {
         self.evidences.notes.of(self.history(id))
     }
 
-    /// The record's appends that stand in a log at rest, in the order of the log.
+    /// The record's visible appends that stand in a log at rest, in the order of the log.
     fn copies(&self) -> Vec<AppendId> {
-        let world = self.evidences.world;
-        let stands = |id: &&AppendId| {
-            let partition = &world.partitions[self.append(**id).partition as usize];
-            let log = world.log_at_rest(partition);
-            log.is_some_and(|replica| replica.log.binary_search(id).is_ok())
-        };
-        self.history(self.id).appends.iter().filter(stands).copied().collect()
+        let visible = self.at_rest().filter(|(_, visible)| *visible == Visible::Yes);
+        visible.map(|(id, _)| id).collect()
+    }
+
+    /// The record's appends that stand in a log at rest, in the order of the log.
+    fn at_rest(&self) -> impl Iterator<Item = (AppendId, Visible)> {
+        let Evidences { world, visibility, .. } = self.evidences;
+        self.history(self.id).appends.iter().filter_map(|&id| {
+            let index = self.append(id).partition as usize;
+            let log = &world.log_at_rest(&world.partitions[index])?.log;
+            let position = log.binary_search(&id).ok()?;
+            Some((id, visibility.at(index, position)))
+        })
+    }
+}
+
+/// What had been promised for a record, but for its sequences and for groups.
+#[must_use]
+pub fn terms(
+    evidences: &Evidences<'_>,
+    id: RecordId,
+    partition: Option<&Partition>,
+    copy: Option<&Append>,
+) -> Terms {
+    let Evidences { header, world, .. } = evidences;
+    let topic = partition.and_then(|of| header.topics.get(of.id.topic.0 as usize));
+    let producer = header.producers.get(id.producer.0 as usize);
+    let committed =
+        partition.zip(copy).is_some_and(|(partition, copy)| partition.was_committed(copy));
+    Terms {
+        acks: producer.map_or(Acks::All, |producer| producer.acks),
+        idempotence: producer.is_some_and(|producer| producer.idempotence),
+        committed,
+        min_insync_replicas: topic.map_or(1, |topic| topic.min_insync_replicas),
+        truncates_by_epoch: world.rules.has(ProtocolRule::TruncateByLeaderEpoch),
+        eligible_leader_replicas: world.rules.has(ProtocolRule::EligibleLeaderReplicas),
+        known_breach: partition.and_then(|of| of.known_breaches.first().copied()),
+        sequence_issue: None,
+        group: GroupTerms::NONE,
+    }
+}
+
+/// What had been promised to a consumer application, and to transactions, on a partition.
+#[must_use]
+pub fn group_terms(
+    evidences: &Evidences<'_>,
+    application: Option<usize>,
+    partition: Option<&Partition>,
+) -> GroupTerms {
+    let Evidences { header, world, groups, .. } = evidences;
+    let has = |rule| world.rules.has(rule);
+    let of = application.and_then(|index| groups.applications.get(index));
+    let header = application.and_then(|index| header.groups.get(index));
+    let group = of.and_then(|of| groups.groups.get(of.group));
+    let home = group.and_then(|group| group.home).map(|home| &world.partitions[home]);
+    let logs = partition.into_iter().chain(home);
+    let has_expired = group.is_some_and(|group| group.has_expired);
+    let is_in_transaction = header.is_some_and(|of| of.commit == CommitStyle::InTransaction);
+    GroupTerms {
+        in_transaction: is_in_transaction,
+        fences_offsets: has(ProtocolRule::FenceTransactionalOffsets)
+            && !of.is_some_and(|of| of.has_unfenced_offsets),
+        transactions_version_2: has(ProtocolRule::TransactionsVersion2),
+        verifies_writes: has(ProtocolRule::VerifyTransactionalWrites),
+        validates_positions: has(ProtocolRule::ValidatePosition),
+        owned_carries_generation: has(ProtocolRule::OwnedPartitionsCarryGeneration),
+        log_was_at_risk: has_expired
+            || logs.into_iter().any(|of| of.had_unclean_election || of.has_lost_tail),
     }
 }
 
@@ -429,13 +545,13 @@ pub fn keep(mut anomalies: Vec<Anomaly>, limit: usize) -> Vec<Anomaly> {
     if anomalies.len() <= limit {
         return anomalies;
     }
-    let mut kept: BTreeMap<(AnomalyKind, Cause), usize> = BTreeMap::new();
+    let mut kept: BTreeMap<(AnomalyKind, Option<GroupIndex>, Cause), usize> = BTreeMap::new();
     for anomaly in &anomalies {
-        kept.entry((anomaly.kind, anomaly.cause)).or_default();
+        kept.entry((anomaly.kind, anomaly.group, anomaly.cause)).or_default();
     }
     let share = (limit / kept.len()).max(1);
     anomalies.retain(|anomaly| {
-        let count = kept.entry((anomaly.kind, anomaly.cause)).or_default();
+        let count = kept.entry((anomaly.kind, anomaly.group, anomaly.cause)).or_default();
         *count += 1;
         *count <= share
     });

@@ -2,9 +2,10 @@
 //! section 6).
 
 use acklab_vocab::ids::TopicPartition;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::cause::{Anomaly, Promise};
+use crate::groups::summary::GroupVerdict;
 use crate::invariants::Violation;
 use crate::names;
 use crate::verdict::{CauseCount, Verdict};
@@ -48,8 +49,9 @@ pub fn to_json(verdict: &Verdict, run: &RunFacts) -> Value {
         "producers": verdict.producers,
         "topics": verdict.topics,
         "readers": verdict.readers,
-        "groups": Map::new(),
-        "causes": verdict.causes.iter().map(cause).collect::<Vec<_>>(),
+        "groups": groups(verdict),
+        "transactions": verdict.transactions,
+        "causes": verdict.causes.iter().map(|of| cause(verdict, of)).collect::<Vec<_>>(),
         "anomalies": listed.map(|of| anomaly(verdict, of)).collect::<Vec<_>>(),
         "anomalies_total": verdict.anomalies_total,
         "latency_us": {
@@ -70,7 +72,7 @@ fn sim_seconds(nanos: i64) -> f64 {
     (nanos / 1_000) as f64 / 1e6
 }
 
-fn cause(of: &CauseCount) -> Value {
+fn cause(verdict: &Verdict, of: &CauseCount) -> Value {
     let mut value = json!({
         "anomaly": of.kind.name(),
         "cause": of.cause.name(),
@@ -80,6 +82,9 @@ fn cause(of: &CauseCount) -> Value {
     if let Promise::KnownViolation(issue) = of.promise {
         value["known"] = json!(issue);
     }
+    if let Some(group) = of.group {
+        value["group"] = json!(names::application(&verdict.header, group));
+    }
     value
 }
 
@@ -87,7 +92,7 @@ fn anomaly(verdict: &Verdict, of: &Anomaly) -> Value {
     let topic = |partition: TopicPartition| {
         verdict.header.topics.get(partition.topic.0 as usize).map(|topic| topic.name.as_str())
     };
-    json!({
+    let mut value = json!({
         "record": names::record(&verdict.header, of.record),
         "topic": of.partition.and_then(topic),
         "partition": of.partition.map(|partition| partition.partition),
@@ -95,7 +100,89 @@ fn anomaly(verdict: &Verdict, of: &Anomaly) -> Value {
         "epoch": of.epoch,
         "anomaly": of.kind.name(),
         "cause": of.cause.name(),
-    })
+    });
+    if let Some(group) = of.group {
+        value["group"] = json!(names::application(&verdict.header, group));
+    }
+    value
+}
+
+/// Consumer applications by name: the counts, then what explains them.
+fn groups(verdict: &Verdict) -> Value {
+    let entries = verdict.groups.iter().map(|(name, of)| {
+        let mut value = json!(of.counts);
+        let details = [
+            ("group_id", json!(of.group_id)),
+            ("generations", json!(of.generations)),
+            ("coordinator_moves", json!(of.coordinator_moves)),
+            ("resets", json!(of.resets)),
+            ("commits_refused", by_name(of.refused.iter().map(|(of, count)| (of.name(), count)))),
+            ("commit_exceptions", by_name(of.failures.iter().map(|(of, count)| (*of, count)))),
+            ("rebalance_reasons", reasons(of)),
+            ("rebalance_longest_ms", json!(of.rebalance_longest.as_millis())),
+            ("rebalances_listed", rebalances(verdict, of)),
+            ("standstill_longest_ms", json!(of.standstill_longest().as_millis())),
+            ("standstill_total_ms", json!(of.standstill_total().as_millis())),
+            ("standstills", standstills(verdict, of)),
+            ("lag_max", json!(of.lag.max)),
+            ("behind_max", json!(of.behind)),
+            ("lag", lag(of)),
+            ("processing_ms", json!(of.processing_time.as_millis())),
+        ];
+        details.into_iter().for_each(|(key, detail)| value[key] = detail);
+        (name.clone(), value)
+    });
+    Value::Object(entries.collect())
+}
+
+fn by_name<'a>(counts: impl Iterator<Item = (&'a str, &'a u64)>) -> Value {
+    Value::Object(counts.map(|(name, count)| (name.to_owned(), json!(count))).collect())
+}
+
+fn reasons(of: &GroupVerdict) -> Value {
+    let reasons = of.reasons.iter();
+    let reasons = reasons.map(|(reason, count)| (names::rebalance_reason(*reason), json!(count)));
+    Value::Object(reasons.map(|(reason, count)| (reason.to_owned(), count)).collect())
+}
+
+/// So many rebalances are listed; all are counted.
+const REBALANCES_LISTED: usize = 100;
+
+fn rebalances(verdict: &Verdict, of: &GroupVerdict) -> Value {
+    let listed = of.rebalances.iter().take(REBALANCES_LISTED).map(|rebalance| {
+        json!({
+            "at_seconds": sim_seconds(rebalance.at.0),
+            "reason": names::rebalance_reason(rebalance.reason),
+            "member": rebalance.node.map(|node| names::node(&verdict.header, node)),
+            "generation": rebalance.generation,
+            "members": rebalance.members,
+            "took_ms": rebalance.took.map(|took| took.as_millis()),
+        })
+    });
+    Value::Array(listed.collect())
+}
+
+/// Partitions that stood still at some time.
+fn standstills(verdict: &Verdict, of: &GroupVerdict) -> Value {
+    let stood = of.standstills.iter().filter(|of| of.standstill.spells > 0);
+    let entries = stood.map(|of| {
+        let spells = json!({
+            "spells": of.standstill.spells,
+            "longest_ms": of.standstill.longest.as_millis(),
+            "total_ms": of.standstill.total.as_millis(),
+        });
+        (verdict.partition_name(of.partition), spells)
+    });
+    Value::Object(entries.collect())
+}
+
+/// So many samples of the lag are listed.
+const LAG_SAMPLES: usize = 120;
+
+/// Pairs of time in seconds and lag in records.
+fn lag(of: &GroupVerdict) -> Value {
+    let samples = of.lag.at_most(LAG_SAMPLES);
+    Value::Array(samples.iter().map(|(at, lag)| json!([sim_seconds(at.0), lag])).collect())
 }
 
 fn violation(verdict: &Verdict, of: &Violation) -> Value {

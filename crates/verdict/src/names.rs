@@ -1,8 +1,11 @@
 //! Names as people write them, from the header of a run.
 
-use acklab_vocab::ids::{BrokerId, BrokerList, NodeId, RecordId, TopicPartition};
+use acklab_vocab::api::LeaveReason;
+use acklab_vocab::ids::{
+    BrokerId, BrokerList, GroupId, GroupIndex, NodeId, RecordId, TopicPartition,
+};
 use acklab_vocab::time::SimDuration;
-use acklab_vocab::trace::{RunHeader, Stamped, TraceEvent};
+use acklab_vocab::trace::{RebalanceReason, RunHeader, Stamped, TraceEvent};
 
 /// `orders-0`
 #[must_use]
@@ -19,6 +22,38 @@ pub fn record(header: &RunHeader, id: RecordId) -> String {
     match header.producers.get(id.producer.0 as usize) {
         Some(producer) => format!("{}#{}", producer.name, id.sequence),
         None => format!("producer {}#{}", id.producer, id.sequence),
+    }
+}
+
+/// A consumer application: `billing`
+#[must_use]
+pub fn application(header: &RunHeader, id: GroupIndex) -> String {
+    let known = header.groups.get(usize::from(id.0));
+    known.map_or_else(|| format!("application {id}"), |group| group.name.clone())
+}
+
+/// A `group.id`: `billing`
+#[must_use]
+pub fn group(header: &RunHeader, id: GroupId) -> String {
+    let known = header.group_ids.get(usize::from(id.0));
+    known.map_or_else(|| format!("group {id}"), Clone::clone)
+}
+
+/// Why a group rebalances, as in JSON.
+#[must_use]
+pub const fn rebalance_reason(reason: RebalanceReason) -> &'static str {
+    match reason {
+        RebalanceReason::MemberJoined => "member_joined",
+        RebalanceReason::MemberRejoined => "member_rejoined",
+        RebalanceReason::LeaderRejoined => "leader_rejoined",
+        RebalanceReason::MemberLeft(LeaveReason::Closed) => "member_closed",
+        RebalanceReason::MemberLeft(LeaveReason::Unsubscribed) => "member_unsubscribed",
+        RebalanceReason::MemberLeft(LeaveReason::PollTimeout) => "max_poll_interval_exceeded",
+        RebalanceReason::SessionExpired => "session_expired",
+        RebalanceReason::RebalanceTimeout => "rebalance_timeout",
+        RebalanceReason::StaticMemberReplaced => "static_member_replaced",
+        RebalanceReason::AssignmentNotStored => "assignment_not_stored",
+        RebalanceReason::MetadataChanged => "metadata_changed",
     }
 }
 

@@ -39,6 +39,7 @@ const ACKED: u8 = 2;
 const FAILED: u8 = 4;
 const REORDERED: u8 = 8;
 const RESENT: u8 = 16;
+const ABORTED: u8 = 32;
 
 const ABSENT: RecordState = RecordState {
     created: SimTime::ZERO,
@@ -60,6 +61,8 @@ pub enum Outcome {
     Failed,
     /// Some attempt was never told, and none was a success.
     Unknown,
+    /// No attempt was a success, and the transaction of one was aborted.
+    Aborted,
 }
 
 impl RecordState {
@@ -68,6 +71,8 @@ impl RecordState {
     pub fn outcome(&self) -> Outcome {
         if self.is_acked() {
             Outcome::Acked
+        } else if self.flags & ABORTED != 0 && self.open == 0 {
+            Outcome::Aborted
         } else if self.flags & FAILED != 0 && self.open == 0 {
             Outcome::Failed
         } else {
@@ -215,6 +220,19 @@ impl RecordTable {
         }
     }
 
+    /// The transaction of these records was aborted; `failed` if an error had been reported for them
+    /// before.
+    pub fn aborted(&mut self, at: SimTime, records: &[Record], failed: bool) {
+        for record in records {
+            let state = self.get_mut(record.id);
+            state.open = state.open.saturating_sub(u8::from(!failed));
+            state.flags |= ABORTED;
+            if !state.is_acked() {
+                state.completed = at;
+            }
+        }
+    }
+
     /// Every record that was created, ascending by id.
     pub fn iter(&self) -> impl Iterator<Item = (RecordId, &RecordState)> {
         self.producers.iter().enumerate().flat_map(|(producer, records)| {
@@ -271,5 +289,16 @@ mod tests {
         assert_eq!(outcome(&table), Outcome::Unknown);
         table.acked(SimTime(2), &[record(0)], 0, |_| {});
         assert_eq!(outcome(&table), Outcome::Acked);
+    }
+
+    #[test]
+    fn a_record_of_an_aborted_transaction_is_aborted_whatever_its_send_reported() {
+        let mut table = RecordTable::new(1);
+        table.create(SimTime(0), record(0).id, 1, 2);
+        table.aborted(SimTime(1), &[record(0)], false);
+        table.failed(SimTime(1), &[record(1)], 0);
+        table.aborted(SimTime(2), &[record(1)], true);
+        let outcome = |sequence| table.get(record(sequence).id).unwrap().outcome();
+        assert_eq!([outcome(0), outcome(1)], [Outcome::Aborted, Outcome::Aborted]);
     }
 }

@@ -1,6 +1,6 @@
 //! What the judge says of a run.
 
-use acklab_vocab::ids::TopicPartition;
+use acklab_vocab::ids::{GroupIndex, TopicPartition};
 use acklab_vocab::time::{SimDuration, SimTime};
 use acklab_vocab::trace::RunHeader;
 use hdrhistogram::Histogram;
@@ -9,9 +9,11 @@ use std::collections::BTreeMap;
 use crate::cause::{Anomaly, AnomalyKind, Cause, Promise};
 use crate::counts::{Counter, ReaderCounts, RecordCounts};
 use crate::digest::Digests;
+use crate::groups::summary::{GroupCounts, GroupVerdict};
 use crate::invariants::Violation;
 use crate::latency::LatencySummary;
 use crate::timeline::TimelineEntry;
+use crate::transactions::TransactionCounts;
 
 /// So many anomalies are kept one by one; all are counted.
 pub const ANOMALIES_KEPT: usize = 10_000;
@@ -31,6 +33,10 @@ pub struct Verdict {
     pub topics: BTreeMap<String, RecordCounts>,
     /// What each reader did, by name.
     pub readers: BTreeMap<String, ReaderCounts>,
+    /// What became of records with each consumer application, by its name.
+    pub groups: BTreeMap<String, GroupVerdict>,
+    /// How transactions ended.
+    pub transactions: TransactionCounts,
     /// How many anomalies of each kind have which cause, the most frequent first within a kind.
     pub causes: Vec<CauseCount>,
     /// The anomalies, by record and kind: at most [`ANOMALIES_KEPT`], every cause represented.
@@ -43,7 +49,7 @@ pub struct Verdict {
     pub known_violations: Vec<Violation>,
     /// From creation to the first acknowledgement.
     pub produce_latency: LatencyResult,
-    /// From creation to a reader.
+    /// From creation to the first read by each reader and each consumer application.
     pub end_to_end_latency: LatencyResult,
     /// Where leaders and writes were missing, by partition.
     pub unavailability: Vec<Unavailability>,
@@ -69,6 +75,8 @@ pub struct LatencyResult {
 pub struct CauseCount {
     /// What is wrong.
     pub kind: AnomalyKind,
+    /// Which consumer application has it, if one has.
+    pub group: Option<GroupIndex>,
     /// Why.
     pub cause: Cause,
     /// Whether Kafka had promised otherwise.
@@ -159,6 +167,12 @@ impl Verdict {
     pub fn count_cause(&self, kind: AnomalyKind, cause: Cause) -> u64 {
         let same = |of: &&CauseCount| of.kind == kind && of.cause == cause;
         self.causes.iter().filter(same).map(|of| of.count).sum()
+    }
+
+    /// A count over all consumer applications together.
+    #[must_use]
+    pub fn sum_of_groups(&self, of: fn(&GroupCounts) -> u64) -> u64 {
+        self.groups.values().map(|group| of(&group.counts)).sum()
     }
 
     /// A partition as people write it: `orders-0`.

@@ -34,7 +34,7 @@ pub fn execute(args: &DefaultsArgs) -> Result<Status, Failure> {
         if position > 0 {
             text.push('\n');
         }
-        text.push_str(&styled(BOLD, &format!("{scope} · Kafka {version}")));
+        text.push_str(&styled(BOLD, &format!("{scope} · {}", edition(*scope, version))));
         text.push('\n');
         text.push_str(&render(table, version));
     }
@@ -49,7 +49,21 @@ fn scope_of(scope: ScopeArg) -> Scope {
         ScopeArg::Topic => Scope::Topic,
         ScopeArg::Producer => Scope::Producer,
         ScopeArg::Consumer => Scope::Consumer,
-        ScopeArg::Librdkafka => Scope::LibrdkafkaProducer,
+        ScopeArg::LibrdkafkaProducer => Scope::LibrdkafkaProducer,
+        ScopeArg::LibrdkafkaConsumer => Scope::LibrdkafkaConsumer,
+        ScopeArg::KafkaPythonProducer => Scope::KafkaPythonProducer,
+        ScopeArg::KafkaPythonConsumer => Scope::KafkaPythonConsumer,
+    }
+}
+
+/// The version whose table it is: other libraries have one of their own.
+fn edition(scope: Scope, version: KafkaVersion) -> String {
+    match scope {
+        Scope::Broker | Scope::Topic | Scope::Producer | Scope::Consumer => {
+            format!("Kafka {version}")
+        }
+        Scope::LibrdkafkaProducer | Scope::LibrdkafkaConsumer => "librdkafka 2.15".to_owned(),
+        Scope::KafkaPythonProducer | Scope::KafkaPythonConsumer => "kafka-python 2.0.2".to_owned(),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::request::Request;
 use crate::text::{DIM, quoted, styled};
 use acklab_experiment::{Subject, explain, find, representatives};
 use acklab_verdict::AnomalyKind;
-use acklab_vocab::ids::RecordId;
+use acklab_vocab::ids::{GroupIndex, RecordId};
 use std::fmt::Write;
 
 /// Chooses records, runs the seed, and prints the lives of these records in it.
@@ -21,10 +21,14 @@ pub fn execute(args: &ExplainArgs) -> Result<Status, Failure> {
         output::print(&nothing_to_explain(args, &request))?;
         return Ok(Status::AsExpected);
     }
-    let lives = explain(&request.case, args.seed, &chosen)?;
+    let group = group(args, &request)?;
+    let lives = explain(&request.case, args.seed, &chosen, group)?;
     let mut text = String::new();
     for life in &lives {
-        let more = format!("--record {}", quoted(&life.record));
+        let mut more = format!("--record {}", quoted(&life.record));
+        if let Some(group) = &args.group {
+            let _ = write!(more, " --group {}", quoted(group));
+        }
         let again = request.command("explain", args.seed, &more);
         let space = if text.is_empty() { "" } else { "\n" };
         let _ = writeln!(text, "{space}{}", life.to_string().trim_end());
@@ -55,6 +59,23 @@ fn named(args: &ExplainArgs, request: &Request) -> Result<Vec<RecordId>, Failure
     Ok(records)
 }
 
+/// The consumer application asked for.
+fn group(args: &ExplainArgs, request: &Request) -> Result<Option<GroupIndex>, Failure> {
+    let Some(name) = &args.group else { return Ok(None) };
+    let groups = &request.case.scenario.groups;
+    match groups.iter().position(|group| group.name == *name) {
+        Some(index) => Ok(Some(GroupIndex(index as u16))),
+        None => {
+            let names: Vec<&str> = groups.iter().map(|group| group.name.as_str()).collect();
+            let known = match names[..] {
+                [] => "the scenario has no consumer applications".to_owned(),
+                _ => format!("the scenario has {}", names.join(", ")),
+            };
+            Err(Failure::with_help(format!("there is no consumer application `{name}`"), known))
+        }
+    }
+}
+
 /// The kinds of anomaly asked for.
 fn kinds(args: &ExplainArgs) -> Vec<AnomalyKind> {
     let asked = [
@@ -62,6 +83,9 @@ fn kinds(args: &ExplainArgs) -> Vec<AnomalyKind> {
         (args.duplicated, AnomalyKind::Duplicated),
         (args.reordered, AnomalyKind::Reordered),
         (args.phantom, AnomalyKind::Phantom),
+        (args.reprocessed, AnomalyKind::Reprocessed),
+        (args.skipped, AnomalyKind::Skipped),
+        (args.ghost, AnomalyKind::Ghost),
     ];
     asked.iter().filter(|(asked, _)| *asked).map(|&(_, kind)| kind).collect()
 }
@@ -69,11 +93,8 @@ fn kinds(args: &ExplainArgs) -> Vec<AnomalyKind> {
 /// The kinds to look for: any, where none is asked for.
 fn kinds_or_all(args: &ExplainArgs) -> Vec<AnomalyKind> {
     let kinds = kinds(args);
-    if kinds.is_empty() { ALL_KINDS.to_vec() } else { kinds }
+    if kinds.is_empty() { AnomalyKind::ALL.to_vec() } else { kinds }
 }
-
-const ALL_KINDS: [AnomalyKind; 4] =
-    [AnomalyKind::Lost, AnomalyKind::Duplicated, AnomalyKind::Reordered, AnomalyKind::Phantom];
 
 /// Adds the records that have suffered. A record may suffer in several ways; it has one life.
 fn anomalous(
@@ -81,8 +102,9 @@ fn anomalous(
     request: &Request,
     chosen: &mut Vec<RecordId>,
 ) -> Result<(), Failure> {
+    let group = group(args, request)?;
     let verdict = request.case.run(args.seed)?.verdict;
-    for anomaly in representatives(&verdict, &kinds_or_all(args), args.all) {
+    for anomaly in representatives(&verdict, &kinds_or_all(args), group, args.all) {
         if !chosen.contains(&anomaly.record) {
             chosen.push(anomaly.record);
         }
@@ -91,14 +113,17 @@ fn anomalous(
 }
 
 fn nothing_to_explain(args: &ExplainArgs, request: &Request) -> String {
-    let words: Vec<&str> = kinds_or_all(args).into_iter().map(AnomalyKind::name).collect();
+    let words: Vec<&str> = match kinds(args) {
+        kinds if kinds.is_empty() => vec!["harmed"],
+        kinds => kinds.into_iter().map(AnomalyKind::name).collect(),
+    };
     let example = format!(
         "--record {}#0",
         request.case.scenario.producers.first().map_or("shop", |p| &p.name)
     );
     format!(
         "No record was {}.\n  the life of any record: {}\n",
-        words.join(", ").replace("phantom", "a phantom"),
+        words.join(", ").replace("phantom", "a phantom").replace("ghost", "a ghost"),
         request.command("explain", args.seed, &example)
     )
 }

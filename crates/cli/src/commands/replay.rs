@@ -1,6 +1,7 @@
 //! `acklab replay`: the whole cluster at one instant.
 
 mod clients;
+mod groups;
 mod servers;
 
 use crate::args::ReplayArgs;
@@ -10,7 +11,7 @@ use crate::request::Request;
 use crate::text::{BOLD, styled, width, wrapped};
 use acklab_runtime::view::{ClusterView, ProcessState};
 use acklab_scenario::model::Scenario;
-use acklab_vocab::ids::TopicPartition;
+use acklab_vocab::ids::{TopicId, TopicPartition};
 use acklab_vocab::time::SimTime;
 use std::fmt::{Debug, Display};
 
@@ -55,6 +56,9 @@ fn render(scenario: &Scenario, view: &ClusterView, seed: u64, width: usize) -> S
         ("producers", clients::producers(&page)),
         ("queues of the producers", clients::queues(&page)),
         ("readers", clients::readers(&page)),
+        ("groups", groups::groups(&page)),
+        ("consumers", groups::consumers(&page)),
+        ("transactional ids", groups::transactions(&page)),
     ];
     for (heading, section) in sections.iter().filter(|(_, section)| !section.is_empty()) {
         text.push_str(&format!("\n{}\n{section}", styled(BOLD, heading)));
@@ -72,8 +76,17 @@ struct Page<'a> {
 impl Page<'_> {
     /// `orders-0`
     fn partition_name(&self, id: TopicPartition) -> String {
-        let topic = self.scenario.topics.get(usize::from(id.topic.0));
-        format!("{}-{}", topic.map_or("?", |topic| topic.name.as_str()), id.partition)
+        format!("{}-{}", self.topic_name(id.topic), id.partition)
+    }
+
+    fn topic_name(&self, id: TopicId) -> &str {
+        let topic = self.scenario.topics.get(usize::from(id.0));
+        topic.map_or("?", |topic| topic.name.as_str())
+    }
+
+    /// A partition of `__consumer_offsets` or `__transaction_state`.
+    fn is_internal(&self, id: TopicPartition) -> bool {
+        self.scenario.topics.get(usize::from(id.topic.0)).is_some_and(|topic| topic.internal)
     }
 
     /// How long ago, as seen from the instant of the view.

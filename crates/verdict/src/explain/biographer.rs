@@ -2,7 +2,9 @@
 
 use acklab_vocab::api::Acks;
 use acklab_vocab::error::ErrorCode;
-use acklab_vocab::ids::{BrokerId, LeaderEpoch, NodeId, Offset, RecordId, TopicPartition};
+use acklab_vocab::ids::{
+    BrokerId, GroupIndex, LeaderEpoch, NodeId, Offset, ProducerId, RecordId, TopicPartition,
+};
 use acklab_vocab::metadata_log::PartitionState;
 use acklab_vocab::record::{Record, RecordBatch};
 use acklab_vocab::time::SimTime;
@@ -12,6 +14,7 @@ use acklab_vocab::trace::{
 };
 use std::sync::Arc;
 
+use super::consumers::Watch;
 use super::ending::ending;
 use super::life::{Life, LifeLine};
 use crate::{Verdict, names};
@@ -22,15 +25,25 @@ const STEPS_KEPT: usize = 400;
 /// Writes the life of one record.
 #[derive(Debug)]
 pub struct Biographer {
-    record: RecordId,
-    header: Option<RunHeader>,
-    partition: Option<TopicPartition>,
+    pub(super) record: RecordId,
+    /// The consumer application to tell of; all of them, if none is named.
+    pub(super) group: Option<GroupIndex>,
+    pub(super) header: Option<RunHeader>,
+    pub(super) partition: Option<TopicPartition>,
+    /// Where leaders have appended it, in order.
+    pub(super) written: Vec<Offset>,
+    /// The producer whose transaction it is in, while that is open.
+    pub(super) open_for: Option<ProducerId>,
+    /// By consumer application.
+    pub(super) watches: Vec<Watch>,
+    /// Processes that own its partition.
+    pub(super) owners: Vec<NodeId>,
     state: Option<PartitionState>,
     states: Vec<PartitionState>,
     copies: Vec<Copy>,
     high_watermarks: Vec<(NodeId, Offset)>,
     faults: Vec<(u32, Arc<str>)>,
-    is_created: bool,
+    pub(super) is_created: bool,
     lines: Vec<LifeLine>,
     left_out: u64,
 }
@@ -45,6 +58,7 @@ struct Copy {
 
 impl Observer for Biographer {
     fn begin(&mut self, header: &RunHeader) {
+        self.watches = vec![Watch::default(); header.groups.len()];
         self.header = Some(header.clone());
     }
 
@@ -55,6 +69,7 @@ impl Observer for Biographer {
         let _is_of_interest = self.producer_fact(stamped)
             || self.log_fact(stamped)
             || self.replication_fact(stamped)
+            || self.consumer_fact(stamped)
             || self.world_fact(stamped);
     }
 }
@@ -65,8 +80,13 @@ impl Biographer {
     pub fn new(record: RecordId) -> Self {
         Biographer {
             record,
+            group: None,
             header: None,
             partition: None,
+            written: Vec::new(),
+            open_for: None,
+            watches: Vec::new(),
+            owners: Vec::new(),
             state: None,
             states: Vec::new(),
             copies: Vec::new(),
@@ -78,11 +98,18 @@ impl Biographer {
         }
     }
 
+    /// Tells of this consumer application only.
+    #[must_use]
+    pub fn of_group(mut self, group: Option<GroupIndex>) -> Self {
+        self.group = group;
+        self
+    }
+
     /// Its life, with the ending that the judge of the same run gives it.
     #[must_use]
     pub fn finish(self, verdict: &Verdict) -> Life {
         let ending = if self.is_created {
-            ending(verdict, self.record)
+            ending(verdict, self.record, self.group)
         } else {
             vec!["No such record was created in this run.".to_owned()]
         };
@@ -139,9 +166,18 @@ impl Biographer {
                 };
                 self.say(stamped, told);
             }
-            TraceEvent::RecordsRead { from, batch, .. } => {
-                if let Some(offset) = self.offset_in(batch).filter(|offset| offset >= from) {
-                    self.say(stamped, format!("read at offset {offset}"));
+            TraceEvent::RecordsRead { from, to, batch, .. } => {
+                let offset = self.offset_in(batch).filter(|offset| (*from..*to).contains(offset));
+                let is_reader = || {
+                    let header = self.header.as_ref()?;
+                    header.nodes.get(usize::from(stamped.node.0))?.member.is_none().then_some(())
+                };
+                if let Some(offset) = offset {
+                    if is_reader().is_some() {
+                        self.say(stamped, format!("read at offset {offset}"));
+                    } else if self.application_on(stamped.node).is_some() {
+                        self.say(stamped, format!("poll() returns it, at offset {offset}"));
+                    }
                 }
             }
             _ => return false,
@@ -154,6 +190,11 @@ impl Biographer {
     fn log_fact(&mut self, stamped: &Stamped) -> bool {
         match &stamped.event {
             TraceEvent::Appended { partition, batch } => {
+                self.marked(stamped, *partition, batch);
+                if let Some(offset) = self.offset_in(batch) {
+                    self.written.push(offset);
+                    self.open_for = batch.stamp.filter(|_| batch.transactional).map(|of| of.id);
+                }
                 self.copied(stamped, *partition, batch, "appended by the leader");
             }
             TraceEvent::Replicated { partition, batch } => {
@@ -378,7 +419,8 @@ impl Biographer {
         let holds = named.is_some_and(|broker| replicas.is_none_or(|of| of.contains(&broker)));
         let produced = node.and_then(|node| node.producer);
         let is_mine = produced.is_some_and(|(producer, _)| producer == self.record.producer);
-        is_about_all || holds || is_mine
+        let consumes = self.owners.contains(&stamped.node) && self.is_open(stamped.node);
+        is_about_all || holds || is_mine || consumes
     }
 
     // ---- helpers --------------------------------------------------------------------------------
@@ -411,12 +453,12 @@ impl Biographer {
         records.iter().any(|record| record.id == self.record)
     }
 
-    fn offset_in(&self, batch: &RecordBatch) -> Option<Offset> {
+    pub(super) fn offset_in(&self, batch: &RecordBatch) -> Option<Offset> {
         let index = batch.records().iter().position(|record| record.id == self.record)?;
         Some(batch.base_offset.plus(index as u64))
     }
 
-    fn name_of(&self, partition: TopicPartition) -> String {
+    pub(super) fn name_of(&self, partition: TopicPartition) -> String {
         names::partition(self.header.as_ref().expect("the run has begun"), partition)
     }
 
@@ -431,7 +473,7 @@ impl Biographer {
         if ids.is_empty() { "on no broker".to_owned() } else { format!("on {}", ids.join(" ")) }
     }
 
-    fn say(&mut self, stamped: &Stamped, text: String) {
+    pub(super) fn say(&mut self, stamped: &Stamped, text: String) {
         let place = names::speaker(self.header.as_ref().expect("the run has begun"), stamped);
         self.line(stamped.at, place, text, None);
     }

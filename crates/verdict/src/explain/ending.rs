@@ -1,15 +1,18 @@
 //! What came of a record, in sentences.
 
-use acklab_vocab::ids::RecordId;
+use acklab_vocab::ids::{GroupIndex, RecordId};
 
-use crate::cause::{Anomaly, AnomalyKind, Evidence, Promise};
+use crate::cause::{Anomaly, AnomalyKind, Evidence, GroupEvidence, Promise};
 use crate::{Verdict, names};
 
 /// The sentences at the end of a life: each anomaly with its cause, the facts for it and its
 /// prevention.
 #[must_use]
-pub fn ending(verdict: &Verdict, record: RecordId) -> Vec<String> {
-    let anomalies = verdict.anomalies.iter().filter(|of| of.record == record);
+pub fn ending(verdict: &Verdict, record: RecordId, group: Option<GroupIndex>) -> Vec<String> {
+    let concerns = |of: &&Anomaly| {
+        of.record == record && (group.is_none() || of.group.is_none() || of.group == group)
+    };
+    let anomalies = verdict.anomalies.iter().filter(concerns);
     let mut sentences: Vec<String> = anomalies.flat_map(|of| about(verdict, of)).collect();
     if sentences.is_empty() {
         sentences.push("Nothing is wrong with it.".to_owned());
@@ -29,8 +32,10 @@ fn about(verdict: &Verdict, of: &Anomaly) -> Vec<String> {
         }
         Promise::Broken => "Promise broken: a violation.".to_owned(),
     };
-    let mut sentences = vec![format!("{kind}: {}.", of.cause.sentence())];
-    let facts = facts(of.kind, &of.evidence);
+    let by = of.group.map(|group| format!(" by {}", names::application(&verdict.header, group)));
+    let mut sentences = vec![format!("{kind}{}: {}.", by.unwrap_or_default(), of.cause.sentence())];
+    let mut facts = facts(of.kind, &of.evidence);
+    facts.extend(consumer_facts(verdict, &of.evidence.group));
     if !facts.is_empty() {
         sentences.push(format!("Facts: {}.", facts.join("; ")));
     }
@@ -44,7 +49,12 @@ fn facts(kind: AnomalyKind, evidence: &Evidence) -> Vec<String> {
     let mut facts = Vec::new();
     let which = match kind {
         AnomalyKind::Duplicated => "the second copy was appended",
-        AnomalyKind::Lost | AnomalyKind::Phantom | AnomalyKind::Reordered => "it was appended",
+        AnomalyKind::Lost
+        | AnomalyKind::Phantom
+        | AnomalyKind::Reordered
+        | AnomalyKind::Reprocessed
+        | AnomalyKind::Skipped
+        | AnomalyKind::Ghost => "it was appended",
     };
     if let Some((at, broker)) = evidence.appended {
         facts.push(format!("{which} by broker {broker} at {at:#}"));
@@ -52,9 +62,12 @@ fn facts(kind: AnomalyKind, evidence: &Evidence) -> Vec<String> {
     if let Some(at) = evidence.completed {
         let told = match kind {
             AnomalyKind::Phantom => "the producer was told of an error",
-            AnomalyKind::Lost | AnomalyKind::Duplicated | AnomalyKind::Reordered => {
-                "the producer was told its outcome"
-            }
+            AnomalyKind::Lost
+            | AnomalyKind::Duplicated
+            | AnomalyKind::Reordered
+            | AnomalyKind::Reprocessed
+            | AnomalyKind::Skipped
+            | AnomalyKind::Ghost => "the producer was told its outcome",
         };
         facts.push(format!("{told} at {at:#}"));
     }
@@ -71,11 +84,37 @@ fn facts(kind: AnomalyKind, evidence: &Evidence) -> Vec<String> {
         let offset = names::grouped(offset.0);
         let other = match kind {
             AnomalyKind::Reordered => "a later record stands before it, at offset",
-            AnomalyKind::Lost | AnomalyKind::Phantom | AnomalyKind::Duplicated => {
-                "the first copy stands at offset"
-            }
+            AnomalyKind::Lost
+            | AnomalyKind::Phantom
+            | AnomalyKind::Duplicated
+            | AnomalyKind::Reprocessed
+            | AnomalyKind::Skipped
+            | AnomalyKind::Ghost => "the first copy stands at offset",
         };
         facts.push(format!("{other} {offset}"));
+    }
+    facts
+}
+
+/// What consumers did, each in a clause.
+fn consumer_facts(verdict: &Verdict, evidence: &GroupEvidence) -> Vec<String> {
+    let name = |node| names::node(&verdict.header, node);
+    let mut facts = Vec::new();
+    if let Some((at, node)) = evidence.processed {
+        facts.push(format!("{} processed it at {at:#}", name(node)));
+    }
+    if let Some((at, node, offset)) = evidence.committed {
+        let who = node.map_or_else(|| "the coordinator's log".to_owned(), name);
+        facts.push(format!("{who} set the committed offset to {} at {at:#}", offset.0));
+    }
+    if let Some((at, node)) = evidence.gone {
+        facts.push(format!("{} lost its partition at {at:#}", name(node)));
+    }
+    if let Some((at, node, offset)) = evidence.position {
+        facts.push(format!("{} went to offset {} at {at:#}", name(node), offset.0));
+    }
+    if let Some((at, node)) = evidence.again {
+        facts.push(format!("{} processed it again at {at:#}", name(node)));
     }
     facts
 }

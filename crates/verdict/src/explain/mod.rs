@@ -6,6 +6,7 @@
 //! brokers that hold it. [`Life`] prints itself.
 
 mod biographer;
+mod consumers;
 mod ending;
 mod life;
 

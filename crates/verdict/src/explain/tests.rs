@@ -2,11 +2,14 @@
 
 use acklab_vocab::api::Acks;
 use acklab_vocab::ids::{LeaderEpoch, Offset, ProducerIndex, RecordId};
-use acklab_vocab::trace::{PartitionChangeReason, TruncationReason};
+use acklab_vocab::trace::{
+    CommitStyle, PartitionChangeReason, RebalanceReason, RemovalReason, TraceEvent,
+    TruncationReason,
+};
 use expect_test::{Expect, expect};
 
 use super::*;
-use crate::testing::{PARTITION, Trace, trace};
+use crate::testing::{PARTITION, Trace, member, trace};
 
 fn record(sequence: u32) -> RecordId {
     RecordId { producer: ProducerIndex(0), sequence }
@@ -138,4 +141,63 @@ fn a_record_is_told_which_faults_it_was_born_into() {
         ("the world", "over: cut"),
     ];
     assert_eq!(lines, expected);
+}
+
+/// A consumer processes five records, commits two of them, and dies; another one goes on.
+fn crash_before_commit() -> Trace {
+    let mut trace = trace("3.9", Acks::All).consumers(CommitStyle::Auto);
+    trace.create(5).send(1, 0..5).append(1, 0..5).high_watermark(1, 5).answer(1, 0, 0..5).ack(0..5);
+    trace.generation(1, &[0, 1]).own(0, 1, 0).process(0, 0..2).commit(0, 1, 2).process(0, 2..5);
+    trace.at(5_000).fact(member(0), TraceEvent::ProcessKilled);
+    trace.at(50_000).remove(0, RemovalReason::SessionExpired);
+    trace.rebalance(RebalanceReason::SessionExpired, 0).generation(2, &[1]).own(1, 2, 2);
+    trace.process(1, 2..5).commit(1, 2, 5);
+    trace
+}
+
+#[test]
+fn the_life_of_a_reprocessed_record() {
+    check(&crash_before_commit(), 3, &expect![[r#"
+        shop#3
+
+           0.001000 s  shop           handed to the producer by the application
+           0.002000 s                 orders-0 is led by broker 1, epoch 0, ISR 1 2 3
+           0.002000 s  shop           sent to broker 1 for orders-0, in a batch of 5 records
+           0.003000 s  broker 1       appended by the leader at orders-0@3 (epoch 0) [on 1]
+           0.004000 s  broker 1       the leader's high watermark passes it (5): committed, readers may see
+                                      it
+           0.005000 s  broker 1       answers success (acks=all)
+           0.006000 s  shop           acked: the application is told of a success
+           0.010000 s  billing-0      owns orders-0 (generation 1)
+           0.011000 s  billing-0      reads orders-0 from 0, the committed offset: the record is to come
+           0.017000 s  billing-0      poll() returns it, at offset 3
+           0.018000 s  billing-0      PROCESSED at offset 3
+           5.001000 s  billing-0      is killed
+          50.001000 s  broker 1       removes billing-0 from the group: silent for its session
+          50.002000 s  broker 1       billing rebalances: session expired
+          50.006000 s  billing-1      owns orders-0 (generation 2)
+          50.007000 s  billing-1      reads orders-0 from 2, the committed offset: the record is to come
+          50.008000 s  billing-1      poll() returns it, at offset 3
+          50.009000 s  billing-1      PROCESSED again at offset 3
+          50.011000 s  broker 1       billing's committed offset passes it: 5, by billing-1
+
+          REPROCESSED by billing: crash before commit.
+          Facts: it was appended by broker 1 at 0.003000 s; billing-0 processed it at 0.018000 s; billing-0
+          lost its partition at 5.001000 s; billing-1 went to offset 2 at 50.007000 s; billing-1 processed
+          it again at 50.009000 s.
+          Promise kept: a commit after processing promises at least once.
+          Prevention: frequent commits make it fewer; transactions, or a sink that recognises repetitions,
+          none.
+    "#]]);
+}
+
+#[test]
+fn a_life_may_leave_other_applications_out() {
+    let mut trace = crash_before_commit();
+    trace.application("audit", CommitStyle::Never);
+    let audit = Some(acklab_vocab::ids::GroupIndex(1));
+    let mut biographer = Biographer::new(record(3)).of_group(audit);
+    trace.play(&mut biographer);
+    let life = biographer.finish(&trace.judge()).to_string();
+    assert!(!life.contains("PROCESSED"), "{life}");
 }

@@ -9,10 +9,14 @@
 //! The properties follow the TLA+ specifications of Kafka's replication
 //! (hachikuji/kafka-specification, Vanlightly) and the KIPs named in each file.
 
+pub mod aborted_read;
 pub mod acks_all;
 pub mod clean_election;
+pub mod committed_bounded;
+pub mod committed_explained;
 pub mod controller_epochs;
 pub mod epochs_monotonic;
+pub mod fenced_commit;
 pub mod fencing;
 pub mod high_watermark_bounded;
 pub mod high_watermark_monotonic;
@@ -25,10 +29,13 @@ pub mod leader_append;
 pub mod leader_completeness;
 pub mod log_matching;
 pub mod one_leader_per_epoch;
+pub mod one_owner;
 pub mod read_committed;
 pub mod replicated_was_written;
 pub mod truncation;
 
+#[cfg(test)]
+mod group_tests;
 #[cfg(test)]
 mod tests;
 
@@ -53,11 +60,16 @@ pub struct Invariant {
 }
 
 /// Every invariant, by name.
-pub static ALL: [&Invariant; 22] = [
+pub static ALL: [&Invariant; 29] = [
+    &aborted_read::INVARIANT,
     &acks_all::INVARIANT,
     &clean_election::INVARIANT,
+    &committed_bounded::INVARIANT,
+    &committed_explained::INVARIANT,
+    &committed_explained::LOADED,
     &controller_epochs::INVARIANT,
     &epochs_monotonic::INVARIANT,
+    &fenced_commit::INVARIANT,
     &fencing::INVARIANT,
     &high_watermark_bounded::INVARIANT,
     &high_watermark_bounded::FOLLOWER,
@@ -73,6 +85,8 @@ pub static ALL: [&Invariant; 22] = [
     &log_matching::INVARIANT,
     &log_matching::BELOW_HIGH_WATERMARK,
     &one_leader_per_epoch::INVARIANT,
+    &one_owner::AT_A_TIME,
+    &one_owner::INVARIANT,
     &read_committed::INVARIANT,
     &replicated_was_written::INVARIANT,
     &truncation::INVARIANT,

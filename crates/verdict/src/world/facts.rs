@@ -37,7 +37,7 @@ impl World {
         Some(Scene { place, partition, broker: self.broker_on(stamped.node) })
     }
 
-    pub(super) fn breach(
+    pub(crate) fn breach(
         &mut self,
         scene: Scene,
         invariant: &'static Invariant,
@@ -265,6 +265,7 @@ impl World {
         partition.writes.accepted(scene.place.at);
         let replica = partition.replica_mut(scene.place.node, scene.broker);
         replica.push(id, &self.appends[id.index()]);
+        self.follow_transaction(scene, batch, id);
         id
     }
 
@@ -311,6 +312,7 @@ impl World {
             partition: scene.partition as u32,
             node: scene.place.node,
             foreign,
+            ended: None,
         });
         id
     }

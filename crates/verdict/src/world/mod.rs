@@ -13,6 +13,7 @@ mod facts;
 mod membership;
 mod partition;
 mod replica;
+mod transactions;
 
 pub use partition::{Lineage, Partition, Removal, RemovalKind, Tenure};
 pub use replica::{EpochSpans, LeaderView, Replica, Role, holds};
@@ -23,6 +24,7 @@ use acklab_vocab::record::RecordBatch;
 use acklab_vocab::rules::ProtocolRules;
 use acklab_vocab::time::SimTime;
 use acklab_vocab::trace::RunHeader;
+use acklab_vocab::transaction::TransactionResult;
 use std::sync::Arc;
 
 use crate::invariants::Breaches;
@@ -61,6 +63,8 @@ pub struct Append {
     pub node: NodeId,
     /// No leader wrote it; it turned up in a follower's log.
     pub foreign: bool,
+    /// How the marker behind it ended its transaction, if it is in one and one was written.
+    pub ended: Option<TransactionResult>,
 }
 
 /// The life of a process.

@@ -44,6 +44,8 @@ pub struct Partition {
     pub gaps: Vec<AppendId>,
     /// The last batch of each idempotent producer.
     pub last_stamped: BTreeMap<ProducerId, AppendId>,
+    /// Batches of transactions that no marker has ended yet, by producer.
+    pub open_transactions: BTreeMap<ProducerId, Vec<AppendId>>,
     /// Where leaders were missing.
     pub leaderless: Leaderless,
     /// Where writes were missing.
@@ -151,6 +153,7 @@ impl Partition {
             known_breaches: Vec::new(),
             gaps: Vec::new(),
             last_stamped: BTreeMap::new(),
+            open_transactions: BTreeMap::new(),
             leaderless: Leaderless::default(),
             writes: Writes::default(),
         }

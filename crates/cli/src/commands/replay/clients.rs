@@ -92,7 +92,7 @@ pub fn readers(page: &Page<'_>) -> String {
 }
 
 /// The brokers that a client has a connection to, or is about to have.
-fn connections(connections: &[(BrokerId, ConnectionState, usize)]) -> String {
+pub fn connections(connections: &[(BrokerId, ConnectionState, usize)]) -> String {
     let one = |(broker, state, in_flight): &(BrokerId, ConnectionState, usize)| match state {
         ConnectionState::Disconnected => None,
         ConnectionState::Connecting { .. } => Some(format!("{broker} connecting")),
@@ -127,13 +127,19 @@ const BATCHES_SHOWN: usize = 3;
 fn producer_of(machine: &MachineView) -> Option<&ProducerView> {
     match machine {
         MachineView::Producer(view) => Some(view),
-        MachineView::Broker(_) | MachineView::Controller(_) | MachineView::Reader(_) => None,
+        MachineView::Broker(_)
+        | MachineView::Controller(_)
+        | MachineView::Reader(_)
+        | MachineView::Consumer(_) => None,
     }
 }
 
 fn reader_of(machine: &MachineView) -> Option<&ReaderView> {
     match machine {
         MachineView::Reader(view) => Some(view),
-        MachineView::Broker(_) | MachineView::Controller(_) | MachineView::Producer(_) => None,
+        MachineView::Broker(_)
+        | MachineView::Controller(_)
+        | MachineView::Producer(_)
+        | MachineView::Consumer(_) => None,
     }
 }

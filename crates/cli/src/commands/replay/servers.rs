@@ -105,16 +105,26 @@ pub fn partitions(page: &Page<'_>) -> String {
     replicas.sort_by_key(|&(_, broker, view)| (view.partition, broker));
     let known = best_informed(page).map_or(&[][..], |controller| &controller.partitions);
     let mut text = String::new();
+    let mut empty = Vec::new();
     let mut ids: Vec<_> = known.iter().map(|state| state.partition).collect();
     ids.extend(replicas.iter().map(|(_, _, view)| view.partition));
     ids.sort_unstable();
     ids.dedup();
     for id in ids {
         let state = known.iter().find(|state| state.partition == id);
-        text.push_str(&heading(page, &page.partition_name(id), state));
         let first = replicas.partition_point(|(_, _, view)| view.partition < id);
         let end = replicas.partition_point(|(_, _, view)| view.partition <= id);
+        let written = |(_, _, view): &(_, _, &PartitionView)| view.log_end_offset.0 > 0;
+        if page.is_internal(id) && !replicas[first..end].iter().any(written) {
+            empty.push(id);
+            continue;
+        }
+        text.push_str(&heading(page, &page.partition_name(id), state));
         text.push_str(&replica_rows(page, state, &replicas[first..end]));
+    }
+    for topic in empty.chunk_by(|first, second| first.topic == second.topic) {
+        let name = page.topic_name(topic[0].topic);
+        text.push_str(&format!("  {name}  {} more partitions, all empty\n", topic.len()));
     }
     text
 }
@@ -147,6 +157,7 @@ fn replica_rows(
         ("is", Align::Left),
         ("epoch", Align::Right),
         ("log start", Align::Right),
+        ("LSO", Align::Right),
         ("HW", Align::Right),
         ("flushed", Align::Right),
         ("LEO", Align::Right),
@@ -180,6 +191,7 @@ fn replica_rows(
             role,
             view.leader_epoch.to_string(),
             grouped(view.log_start_offset.0),
+            grouped(view.last_stable_offset.0),
             grouped(view.high_watermark.0),
             grouped(view.flushed_end_offset.0),
             grouped(view.log_end_offset.0),
@@ -239,14 +251,21 @@ fn best_informed<'a>(page: &Page<'a>) -> Option<&'a ControllerView> {
 fn controller_of(machine: &MachineView) -> Option<&ControllerView> {
     match machine {
         MachineView::Controller(view) => Some(view),
-        MachineView::Broker(_) | MachineView::Producer(_) | MachineView::Reader(_) => None,
+        MachineView::Broker(_)
+        | MachineView::Producer(_)
+        | MachineView::Reader(_)
+        | MachineView::Consumer(_) => None,
     }
 }
 
-fn broker_of(machine: &MachineView) -> Option<&BrokerView> {
+/// The view of a broker.
+pub fn broker_of(machine: &MachineView) -> Option<&BrokerView> {
     match machine {
         MachineView::Broker(view) => Some(view),
-        MachineView::Controller(_) | MachineView::Producer(_) | MachineView::Reader(_) => None,
+        MachineView::Controller(_)
+        | MachineView::Producer(_)
+        | MachineView::Reader(_)
+        | MachineView::Consumer(_) => None,
     }
 }
 

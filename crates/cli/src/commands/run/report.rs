@@ -1,6 +1,8 @@
 //! The verdict of one history, for a person: what happened to the records, why, which one to look
 //! at, when it happened, and whether it was expected.
 
+mod groups;
+
 use crate::request::Request;
 use crate::text::{
     Align, BAD, BOLD, DIM, GOOD, Rows, grouped, micros, percent, seconds, share, styled, wrapped,
@@ -20,6 +22,8 @@ pub fn render(request: &Request, outcome: &Outcome, seed: u64, width: usize) -> 
     page.anomalies(verdict);
     page.breakdown("producer", &verdict.producers);
     page.breakdown("topic", &verdict.topics);
+    page.groups(verdict);
+    page.transactions(verdict);
     page.readers(verdict);
     page.latency(verdict);
     page.timeline(verdict);
@@ -129,7 +133,12 @@ impl Page<'_> {
         self.paragraph(&format!("prevented by: {}", of.cause.prevention()), 10);
         if let Some(anomaly) = example {
             let record = crate::text::quoted(&names::record(&verdict.header, anomaly.record));
-            let command = self.request.command("explain", self.seed, &format!("--record {record}"));
+            let mut more = format!("--record {record}");
+            if let Some(group) = anomaly.group {
+                let name = names::application(&verdict.header, group);
+                more.push_str(&format!(" --group {}", crate::text::quoted(&name)));
+            }
+            let command = self.request.command("explain", self.seed, &more);
             // A command is never wrapped: it is to be copied.
             self.line(&format!("          explain one: {}", styled(DIM, &command)));
         }
@@ -319,11 +328,14 @@ fn headline(kind: AnomalyKind, counts: &RecordCounts) -> String {
             format!("reordered {}", share(counts.reordered, counts.stored, "stored"))
         }
         AnomalyKind::Phantom => format!(
-            "phantom {} of {} failed are stored ({})",
+            "phantom {} of {} failed or aborted are stored ({})",
             grouped(counts.phantom),
-            grouped(counts.failed),
-            percent(counts.phantom, counts.failed)
+            grouped(counts.failed + counts.aborted),
+            percent(counts.phantom, counts.failed + counts.aborted)
         ),
+        AnomalyKind::Reprocessed | AnomalyKind::Skipped | AnomalyKind::Ghost => {
+            kind.name().to_owned()
+        }
     }
 }
 
@@ -346,6 +358,7 @@ const BREAKDOWN: [(&str, CountOf); 9] = [
     ("phantom", |of| of.phantom),
 ];
 
+/// What can be wrong with a record in the log.
 const KINDS: [AnomalyKind; 4] =
     [AnomalyKind::Lost, AnomalyKind::Duplicated, AnomalyKind::Reordered, AnomalyKind::Phantom];
 

@@ -23,12 +23,16 @@ use acklab_vocab::trace::{
 use std::ops::Range;
 use std::sync::Arc;
 
+mod groups;
+
+pub use groups::{OFFSETS, member};
+
 use crate::{Judge, Verdict};
 
 /// The partition of every hand-made trace.
 pub const PARTITION: TopicPartition = TopicPartition::new(0, 0);
 const CONTROLLER: NodeId = NodeId(3);
-const PRODUCER: NodeId = NodeId(4);
+pub const PRODUCER: NodeId = NodeId(4);
 const READER: NodeId = NodeId(5);
 
 /// A trace in the making.
@@ -41,6 +45,7 @@ pub struct Trace {
     logs: [Vec<Arc<RecordBatch>>; 3],
     attempt: u16,
     created: u32,
+    internal_end: u64,
 }
 
 fn header(kafka: &str, acks: Acks) -> RunHeader {
@@ -123,6 +128,7 @@ pub fn trace(kafka: &str, acks: Acks) -> Trace {
         logs: Default::default(),
         attempt: 0,
         created: 0,
+        internal_end: 0,
     };
     trace.at(-1);
     trace.change(PartitionChangeReason::Created);
@@ -277,7 +283,7 @@ impl Trace {
         stamp: Option<ProducerStamp>,
     ) -> &mut Self {
         let batch = Arc::new(RecordBatch {
-            base_offset: self.end(broker),
+            base_offset: self.end_of(broker),
             leader_epoch: self.state.leader_epoch,
             size: 500,
             stamp,
@@ -324,7 +330,7 @@ impl Trace {
             partition: PARTITION,
             follower: BrokerId(follower),
             leader_epoch: self.state.leader_epoch,
-            log_end_offset: self.end(follower),
+            log_end_offset: self.end_of(follower),
         };
         self.fact(node(leader), event)
     }
@@ -374,7 +380,7 @@ impl Trace {
     }
 
     pub fn truncate(&mut self, broker: u16, to: u64, reason: TruncationReason) -> &mut Self {
-        let log_end_offset = self.end(broker);
+        let log_end_offset = self.end_of(broker);
         let to = Offset(to);
         self.log(broker).retain(|batch| batch.next_offset() <= to);
         let event = TraceEvent::LogTruncated { partition: PARTITION, to, log_end_offset, reason };
@@ -385,7 +391,7 @@ impl Trace {
         let event = TraceEvent::BecameLeader {
             partition: PARTITION,
             leader_epoch: self.state.leader_epoch,
-            log_end_offset: self.end(broker),
+            log_end_offset: self.end_of(broker),
             high_watermark: Offset(0),
         };
         self.fact(node(broker), event)
@@ -435,7 +441,7 @@ impl Trace {
 
     /// The host loses power, and with it everything from `from` on.
     pub fn lose_power(&mut self, broker: u16, from: u64) -> &mut Self {
-        let (from, log_end_offset) = (Offset(from), self.end(broker));
+        let (from, log_end_offset) = (Offset(from), self.end_of(broker));
         self.log(broker).retain(|batch| batch.next_offset() <= from);
         self.fact(node(broker), TraceEvent::PowerLost);
         let event = TraceEvent::UnflushedTailLost { partition: PARTITION, from, log_end_offset };
@@ -479,17 +485,22 @@ impl Trace {
     /// The reader reads everything that `broker` has.
     pub fn read(&mut self, broker: u16) -> &mut Self {
         for batch in self.log(broker).clone() {
-            let from = batch.base_offset;
-            self.fact(READER, TraceEvent::RecordsRead { partition: PARTITION, from, batch });
+            let (from, to) = (batch.base_offset, batch.next_offset());
+            self.fact(READER, TraceEvent::RecordsRead { partition: PARTITION, from, to, batch });
         }
         self
+    }
+
+    /// The batches that a broker has.
+    pub fn batches(&self, broker: u16) -> &[Arc<RecordBatch>] {
+        &self.logs[broker as usize - 1]
     }
 
     fn log(&mut self, broker: u16) -> &mut Vec<Arc<RecordBatch>> {
         &mut self.logs[broker as usize - 1]
     }
 
-    fn end(&mut self, broker: u16) -> Offset {
+    fn end_of(&mut self, broker: u16) -> Offset {
         self.log(broker).last().map_or(Offset(0), |batch| batch.next_offset())
     }
 }

@@ -1,5 +1,7 @@
 //! The few facts that a person wants to see in order, each in a sentence. What one event did to
-//! many partitions is one line.
+//! many partitions is one line, and the brokers' own topics are counted, not named.
+
+mod consumers;
 
 use acklab_vocab::ids::{BrokerId, EventId, NodeId, TopicPartition};
 use acklab_vocab::metadata_log::PartitionState;
@@ -10,6 +12,8 @@ use acklab_vocab::trace::{
 use serde::Serialize;
 use std::sync::Arc;
 
+use self::consumers::Consumers;
+use crate::groups::Groups;
 use crate::names;
 use crate::verdict::ClusterCounts;
 use crate::world::World;
@@ -39,6 +43,7 @@ pub struct Timeline {
     groups: Vec<Group>,
     event: EventId,
     faults: Vec<(u32, Arc<str>)>,
+    consumers: Consumers,
     /// What happened, counted.
     pub counts: ClusterCounts,
 }
@@ -50,6 +55,8 @@ struct Group {
     key: GroupKey,
     partitions: Vec<(TopicPartition, String)>,
     count: u64,
+    /// Of these, partitions of internal topics.
+    internal: u64,
     spell: SimDuration,
 }
 
@@ -65,6 +72,7 @@ enum GroupKey {
 impl Timeline {
     /// Looks at a fact. `world` is as it was before.
     pub fn observe(&mut self, header: &RunHeader, world: &World, stamped: &Stamped) {
+        self.consumers.learn(stamped);
         if stamped.at < SimTime::ZERO {
             return;
         }
@@ -80,10 +88,10 @@ impl Timeline {
             | TraceEvent::ProcessPaused
             | TraceEvent::ProcessResumed { .. } => self.process(header, world, stamped),
             TraceEvent::PartitionChanged { state, reason } => {
-                self.partition_changed(world, stamped.at, state, *reason);
+                self.partition_changed(header, world, stamped.at, state, *reason);
             }
             TraceEvent::LogTruncated { .. } | TraceEvent::UnflushedTailLost { .. } => {
-                self.cut(stamped);
+                self.cut(header, stamped);
             }
             TraceEvent::FaultBegan { .. }
             | TraceEvent::FaultEnded { .. }
@@ -92,14 +100,19 @@ impl Timeline {
             | TraceEvent::BrokerFenced { .. }
             | TraceEvent::BrokerUnfenced { .. }
             | TraceEvent::ReaderStopped { .. } => self.cluster(header, stamped),
-            _ => {}
+            _ => self.observe_consumers(header, stamped),
         }
     }
 
     /// The lines, in order.
     #[must_use]
-    pub fn finish(mut self, header: &RunHeader) -> (Vec<TimelineEntry>, ClusterCounts) {
+    pub fn finish(
+        mut self,
+        header: &RunHeader,
+        groups: &Groups,
+    ) -> (Vec<TimelineEntry>, ClusterCounts) {
         self.flush(header);
+        self.finish_consumers(groups, header);
         if self.dropped > 0 {
             let at = self.entries.last().map(|last| last.at).unwrap_or_default();
             let text = format!("… and {} more", names::counted(self.dropped, "line"));
@@ -142,7 +155,7 @@ impl Timeline {
     }
 
     /// A log lost its tail.
-    fn cut(&mut self, stamped: &Stamped) {
+    fn cut(&mut self, header: &RunHeader, stamped: &Stamped) {
         let (partition, key, end, before) = match &stamped.event {
             TraceEvent::LogTruncated { partition, to, log_end_offset, reason } => {
                 (*partition, GroupKey::Truncated(stamped.node, *reason), *to, *log_end_offset)
@@ -153,12 +166,12 @@ impl Timeline {
             _ => return,
         };
         if end < before {
-            if matches!(key, GroupKey::Truncated(..)) {
+            if matches!(key, GroupKey::Truncated(..)) && !is_internal(header, partition) {
                 self.counts.truncations += 1;
                 self.counts.truncated_records += before.distance_from(end);
             }
             let detail = format!("from {} to {}", names::grouped(before.0), names::grouped(end.0));
-            self.group(stamped.at, key, partition, detail, SimDuration::ZERO);
+            self.group(header, stamped.at, key, partition, detail, SimDuration::ZERO);
         }
     }
 
@@ -174,7 +187,8 @@ impl Timeline {
             }
             TraceEvent::ProcessResumed { paused_for } => {
                 let text = format!("{name} runs again after a pause of {paused_for}");
-                return self.line(stamped.at, text, None);
+                self.line(stamped.at, text, None);
+                return;
             }
             TraceEvent::ProcessKilled => "killed",
             TraceEvent::PowerLost => "lost power",
@@ -189,7 +203,9 @@ impl Timeline {
     fn ended(&mut self, header: &RunHeader, world: &World, stamped: &Stamped, how: &str) {
         let broker = world.broker_on(stamped.node);
         let states = world.partitions.iter().filter_map(|partition| partition.state.as_ref());
-        let led: Vec<_> = states.filter(|state| state.leader == Some(broker)).collect();
+        let all = states.filter(|state| state.leader == Some(broker));
+        let (internal, led): (Vec<_>, Vec<_>) =
+            all.partition(|state| is_internal(header, state.partition));
         let mut text = format!("{} {how}", names::node(header, stamped.node));
         match led[..] {
             [] => {}
@@ -200,11 +216,17 @@ impl Timeline {
             }
             _ => text.push_str(&format!(" while leading {} partitions", led.len())),
         }
+        if !internal.is_empty() {
+            let how = if led.is_empty() { " while leading" } else { " and" };
+            let many = names::counted(internal.len() as u64, "internal partition");
+            text.push_str(&format!("{how} {many}"));
+        }
         self.line(stamped.at, text, None);
     }
 
     fn partition_changed(
         &mut self,
+        header: &RunHeader,
         world: &World,
         at: SimTime,
         state: &PartitionState,
@@ -215,7 +237,8 @@ impl Timeline {
         let leader_before = before.and_then(|before| before.leader);
         let key = match state.leader {
             Some(leader) if leader_before != Some(leader) => {
-                if reason != PartitionChangeReason::Created {
+                let counts = !is_internal(header, state.partition);
+                if reason != PartitionChangeReason::Created && counts {
                     self.counts.elections += 1;
                     let unclean = reason == PartitionChangeReason::UncleanElection;
                     self.counts.unclean_elections += u64::from(unclean);
@@ -239,11 +262,12 @@ impl Timeline {
             | GroupKey::TailLost(_) => format!("ISR {}", names::brokers(&state.isr)),
         };
         let spell = since.map_or(SimDuration::ZERO, |since| at.since(since));
-        self.group(at, key, state.partition, detail, spell);
+        self.group(header, at, key, state.partition, detail, spell);
     }
 
     fn group(
         &mut self,
+        header: &RunHeader,
         at: SimTime,
         key: GroupKey,
         partition: TopicPartition,
@@ -253,11 +277,15 @@ impl Timeline {
         let open = self.groups.iter().position(|group| group.key == key);
         let index = open.unwrap_or_else(|| {
             let (partitions, spell) = (Vec::new(), SimDuration::ZERO);
-            self.groups.push(Group { at, key, partitions, count: 0, spell });
+            self.groups.push(Group { at, key, partitions, count: 0, internal: 0, spell });
             self.groups.len() - 1
         });
         let group = &mut self.groups[index];
         group.count += 1;
+        if is_internal(header, partition) {
+            group.internal += 1;
+            return;
+        }
         group.spell = group.spell.max(spell);
         if group.partitions.len() < NAMED {
             group.partitions.push((partition, detail));
@@ -266,21 +294,42 @@ impl Timeline {
 
     fn flush(&mut self, header: &RunHeader) {
         for group in std::mem::take(&mut self.groups) {
+            if group.is_of_no_interest() {
+                continue;
+            }
             let (text, aside) = group.describe(header);
             self.line(group.at, text, aside);
         }
+        if let Some((at, text)) = self.consumers.take_removal() {
+            self.line(at, text, None);
+        }
     }
 
-    fn line(&mut self, at: SimTime, text: String, aside: Option<String>) {
+    /// Adds a line. Returns its index, unless there are too many.
+    fn line(&mut self, at: SimTime, text: String, aside: Option<String>) -> Option<usize> {
         if self.entries.len() < LINES_KEPT {
             self.entries.push(TimelineEntry { at, text, aside });
+            Some(self.entries.len() - 1)
         } else {
             self.dropped += 1;
+            None
         }
     }
 }
 
+/// Whether a partition belongs to the brokers' own topics.
+fn is_internal(header: &RunHeader, partition: TopicPartition) -> bool {
+    header.topics.get(usize::from(partition.topic.0)).is_some_and(|topic| topic.internal)
+}
+
 impl Group {
+    /// The brokers' own topics are worth a line when leaders change or tails are lost.
+    fn is_of_no_interest(&self) -> bool {
+        let is_only_internal = self.internal == self.count;
+        is_only_internal
+            && matches!(self.key, GroupKey::IsrChanged { .. } | GroupKey::Truncated(..))
+    }
+
     fn describe(&self, header: &RunHeader) -> (String, Option<String>) {
         let named = self.partitions.iter().map(|(partition, detail)| match self.key {
             GroupKey::Truncated(..) | GroupKey::TailLost(_) => {
@@ -291,9 +340,14 @@ impl Group {
             }
         });
         let mut which = named.collect::<Vec<_>>().join(", ");
-        if self.count > self.partitions.len() as u64 {
-            let more = names::grouped(self.count - self.partitions.len() as u64);
-            which.push_str(&format!(" and {more} more"));
+        let more = self.count - self.internal - self.partitions.len() as u64;
+        if more > 0 {
+            which.push_str(&format!(" and {} more", names::grouped(more)));
+        }
+        if self.internal > 0 {
+            let and = if which.is_empty() { "" } else { " and " };
+            let many = names::counted(self.internal, "internal partition");
+            which.push_str(&format!("{and}{many}"));
         }
         let text = match self.key {
             GroupKey::Elected(leader, PartitionChangeReason::UncleanElection) => {

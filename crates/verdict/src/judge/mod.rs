@@ -2,28 +2,30 @@
 //!
 //! [`Judge::observe`](Observer::observe) is the table of contents: which fact changes what. The
 //! cluster's model and its invariants are in [`world`](crate::world) and
-//! [`invariants`](crate::invariants), the end in [`fates`](crate::fates).
+//! [`invariants`](crate::invariants), groups in [`groups`](crate::groups), the end in
+//! [`fates`](crate::fates).
+
+mod finish;
+mod readers;
 
 use acklab_vocab::error::ErrorCode;
-use acklab_vocab::ids::{Offset, ProducerIndex, RecordId, TopicPartition};
+use acklab_vocab::ids::{Offset, RecordId, TopicPartition};
 use acklab_vocab::record::{Record, RecordBatch};
 use acklab_vocab::time::SimTime;
 use acklab_vocab::trace::{Observer, RunHeader, SendOutcome, Stamped, TraceEvent};
-use std::collections::BTreeMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use crate::cause::{Anomaly, AnomalyKind, Cause, Promise};
 use crate::counts::ReaderCounts;
-use crate::digest::{Digests, StableHasher};
-use crate::fates::{self, Evidences};
+use crate::digest::StableHasher;
+use crate::groups::Groups;
 use crate::history::{Note, NoteKind, Notes};
 use crate::invariants::{Place, controller_epochs};
 use crate::latency::Latency;
-use crate::names;
 use crate::records::{NO_PARTITION, RecordTable};
 use crate::timeline::Timeline;
-use crate::verdict::{ANOMALIES_KEPT, CauseCount, LatencyResult, Unavailability, Verdict};
+use crate::transactions::Sent;
+use crate::verdict::Verdict;
 use crate::world::{AppendId, RemovalKind, World};
 
 /// Judges a run from its facts alone.
@@ -37,6 +39,7 @@ pub struct Judge {
 struct State {
     header: RunHeader,
     world: World,
+    groups: Groups,
     records: RecordTable,
     notes: Notes,
     produce: Latency,
@@ -61,6 +64,7 @@ impl Observer for Judge {
         let reader = Reader { reached: vec![Offset(0); partitions], ..Reader::default() };
         self.state = Some(State {
             header: header.clone(),
+            groups: Groups::new(header, &world),
             world,
             records: RecordTable::new(header.producers.len()),
             notes: Notes::default(),
@@ -141,9 +145,32 @@ impl State {
             TraceEvent::RecordsRead { .. }
             | TraceEvent::PositionReset { .. }
             | TraceEvent::ReaderStopped { .. } => self.observe_reader(stamped),
-            // To come: groups and transactions.
-            _ => {}
+            TraceEvent::TransactionStateChanged { .. }
+            | TraceEvent::TransactionBegun { .. }
+            | TraceEvent::TransactionEnded { .. } => self.observe_transaction(stamped),
+            TraceEvent::CoordinatorLoaded { .. }
+            | TraceEvent::CoordinatorUnloaded { .. }
+            | TraceEvent::GroupStateChanged { .. }
+            | TraceEvent::RebalanceStarted { .. }
+            | TraceEvent::MemberJoined { .. }
+            | TraceEvent::MemberRemoved { .. }
+            | TraceEvent::GenerationStarted { .. }
+            | TraceEvent::Assigned { .. }
+            | TraceEvent::CommitAnswered { .. }
+            | TraceEvent::OffsetsCommitted { .. }
+            | TraceEvent::OffsetsRemoved { .. }
+            | TraceEvent::PartitionsAssigned { .. }
+            | TraceEvent::PartitionsRevoked { .. }
+            | TraceEvent::LeftGroup { .. }
+            | TraceEvent::MembershipLost { .. }
+            | TraceEvent::PositionFromCommitted { .. }
+            | TraceEvent::CommitSent { .. }
+            | TraceEvent::CommitCompleted { .. }
+            | TraceEvent::RecordsProcessed { .. }
+            | TraceEvent::ApplicationFailed { .. }
+            | TraceEvent::HandedOverRecordsDropped { .. } => {}
         }
+        self.groups.observe(&self.header, &mut self.world, stamped);
     }
 }
 
@@ -152,6 +179,12 @@ impl State {
 impl State {
     fn observe_process(&mut self, stamped: &Stamped) {
         let world = &mut self.world;
+        if let TraceEvent::ProcessKilled
+        | TraceEvent::PowerLost
+        | TraceEvent::ProcessExited { .. } = &stamped.event
+        {
+            self.groups.transactions.lose(stamped.node);
+        }
         match &stamped.event {
             TraceEvent::ProcessStarted { .. } => world.on_started(stamped),
             TraceEvent::ProcessKilled => world.on_ended(stamped, false),
@@ -335,6 +368,15 @@ impl State {
     ) {
         let index = partition.and_then(|partition| self.world.index_of(partition));
         let index = index.map_or(NO_PARTITION, |index| index as u32);
+        let failed = matches!(outcome, SendOutcome::Failed(_));
+        let producer = records.first().map(|record| usize::from(record.id.producer.0));
+        let producer = producer.and_then(|producer| self.header.producers.get(producer));
+        if producer.is_some_and(|producer| producer.transactional) {
+            let sent = Sent { records: Arc::clone(records), partition: index, failed };
+            if self.groups.transactions.sent(stamped.node, sent) && !failed {
+                return;
+            }
+        }
         match outcome {
             SendOutcome::Acked(_) => {
                 let produce = &mut self.produce;
@@ -360,154 +402,4 @@ impl State {
         let (at, node, records) = (stamped.at, stamped.node, Arc::clone(records));
         self.notes.push(Note { at, partition, node, kind, records });
     }
-
-    fn observe_reader(&mut self, stamped: &Stamped) {
-        let node = self.header.nodes.get(stamped.node.0 as usize);
-        let Some(index) = node.and_then(|node| node.reader) else { return };
-        match &stamped.event {
-            TraceEvent::RecordsRead { partition, from, batch } => {
-                if let Some(scene) = self.world.scene(stamped, *partition) {
-                    self.world.on_read(scene, batch.next_offset());
-                }
-                self.read(stamped.at, index as usize, *partition, *from, batch);
-            }
-            TraceEvent::PositionReset { truncated, .. } => {
-                let Some(reader) = self.readers.get_mut(index as usize) else { return };
-                reader.counts.resets += u64::from(!truncated);
-                reader.counts.truncations += u64::from(*truncated);
-            }
-            TraceEvent::ReaderStopped { .. } => {
-                let Some(reader) = self.readers.get_mut(index as usize) else { return };
-                reader.counts.stopped += 1;
-            }
-            _ => {}
-        }
-    }
-
-    fn read(
-        &mut self,
-        at: SimTime,
-        reader: usize,
-        partition: TopicPartition,
-        from: Offset,
-        batch: &RecordBatch,
-    ) {
-        let Some(partition) = self.world.index_of(partition) else { return };
-        let Some(reader) = self.readers.get_mut(reader) else { return };
-        let reached = &mut reader.reached[partition];
-        let skipped = from.distance_from(batch.base_offset) as usize;
-        let known = reached.distance_from(batch.base_offset) as usize;
-        let records = batch.records();
-        let returned = &records[skipped.min(records.len())..];
-        let fresh = &records[known.clamp(skipped, records.len().max(skipped)).min(records.len())..];
-        reader.counts.read += returned.len() as u64;
-        reader.counts.reread += (returned.len() - fresh.len()) as u64;
-        for record in fresh {
-            if let Some(state) = self.records.get(record.id) {
-                self.end_to_end.record(state.created, at);
-            }
-        }
-        *reached = (*reached).max(batch.next_offset());
-    }
-}
-
-impl State {
-    fn finish(mut self, trajectory: String) -> Verdict {
-        self.close_open_spells();
-        let evidences = Evidences { header: &self.header, world: &self.world, notes: &self.notes };
-        let fates = fates::decide(&evidences, &mut self.records);
-        let causes = count_causes(&self.header, &fates.anomalies);
-        let (header, mut breaches) = (self.header, self.world.breaches);
-        for of in &causes {
-            let text = format!(
-                "{} {}: {}",
-                names::counted(of.count, "record"),
-                of.kind.name(),
-                of.cause.sentence()
-            );
-            let known = match of.promise {
-                Promise::Kept => continue,
-                Promise::KnownViolation(issue) => Some(issue),
-                Promise::Broken => None,
-            };
-            breaches.report_anomalies(self.sim_end, of.cause.name(), text, known);
-        }
-        let place = |partition| names::partition(&header, partition);
-        let (violations, known_violations) = breaches.finish(&place);
-        let (timeline, cluster) = self.timeline.finish(&header);
-        let named = |names: Vec<String>, counts: &[_]| -> BTreeMap<String, _> {
-            names.into_iter().zip(counts.iter().copied()).collect()
-        };
-        let producers = header.producers.iter().map(|producer| producer.name.clone()).collect();
-        let topics = header.topics.iter().map(|topic| topic.name.clone()).collect();
-        let readers = header.readers.iter().zip(&self.readers);
-        let anomalies_total = fates.anomalies.len() as u64;
-        Verdict {
-            digest: Digests { trajectory, verdict: fates.digest },
-            records: fates.records,
-            producers: named(producers, &fates.producers),
-            topics: named(topics, &fates.topics),
-            readers: readers.map(|(of, reader)| (of.name.clone(), reader.counts)).collect(),
-            causes,
-            anomalies: fates::keep(fates.anomalies, ANOMALIES_KEPT),
-            anomalies_total,
-            violations,
-            known_violations,
-            produce_latency: latency(self.produce),
-            end_to_end_latency: latency(self.end_to_end),
-            unavailability: self.world.partitions.iter().map(unavailability).collect(),
-            timeline,
-            cluster,
-            sim_end: self.sim_end,
-            header,
-        }
-    }
-
-    /// Spells that last until the end count until the end, gaps between writes until the workload
-    /// ended.
-    fn close_open_spells(&mut self) {
-        let workload_ended = self.workload_ended.unwrap_or(self.sim_end);
-        for partition in &mut self.world.partitions {
-            partition.leaderless.end(self.sim_end);
-            let writes = &mut partition.writes;
-            if writes.last.is_some_and(|last| last < workload_ended) {
-                writes.accepted(workload_ended);
-            }
-        }
-    }
-}
-
-fn latency(mut latency: Latency) -> LatencyResult {
-    let summary = latency.summary();
-    LatencyResult { histogram: latency.histogram().clone(), summary }
-}
-
-fn unavailability(partition: &crate::world::Partition) -> Unavailability {
-    Unavailability {
-        partition: partition.id,
-        leaderless_spells: partition.leaderless.spells,
-        leaderless_longest: partition.leaderless.longest,
-        leaderless_total: partition.leaderless.total,
-        write_gap_longest: partition.writes.longest_gap,
-    }
-}
-
-/// By kind, the most frequent cause first.
-fn count_causes(header: &RunHeader, anomalies: &[Anomaly]) -> Vec<CauseCount> {
-    let mut counts: BTreeMap<(AnomalyKind, Cause, Promise), (u64, ProducerIndex)> = BTreeMap::new();
-    for of in anomalies {
-        let first = (0, of.record.producer);
-        counts.entry((of.kind, of.cause, of.promise)).or_insert(first).0 += 1;
-    }
-    let counted = counts.into_iter().map(|((kind, cause, promise), (count, producer))| {
-        let acks = header.producers.get(producer.0 as usize).map(|producer| producer.acks);
-        let why_kept = match promise {
-            Promise::Kept => acks.map_or("", |acks| cause.why_kept(acks)),
-            Promise::KnownViolation(_) | Promise::Broken => "",
-        };
-        CauseCount { kind, cause, promise, why_kept, count }
-    });
-    let mut counted: Vec<CauseCount> = counted.collect();
-    counted.sort_by_key(|of| (of.kind, std::cmp::Reverse(of.count), of.cause, of.promise));
-    counted
 }

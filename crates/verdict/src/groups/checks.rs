@@ -1,0 +1,159 @@
+//! The invariants of groups, each looked at when the fact is stated that could break it.
+
+use acklab_vocab::api::OffsetToCommit;
+use acklab_vocab::ids::{Generation, GroupId, MemberId, NodeId, TopicPartition};
+use acklab_vocab::rules::ProtocolRule;
+use acklab_vocab::time::SimDuration;
+use acklab_vocab::trace::{Stamped, TraceEvent};
+use std::sync::Arc;
+
+use super::Groups;
+use super::journal::replay;
+use crate::invariants::fenced_commit::{self, Committer, LINGER};
+use crate::invariants::{committed_bounded, committed_explained, one_owner};
+use crate::world::World;
+
+impl Groups {
+    /// Members were given partitions.
+    pub(super) fn check_assignment(
+        &self,
+        world: &mut World,
+        stamped: &Stamped,
+        id: GroupId,
+        generation: Generation,
+        assignment: &[(MemberId, Arc<[TopicPartition]>)],
+        partial: bool,
+    ) {
+        let Some(group) = self.groups.get(usize::from(id.0)) else { return };
+        let twice = if partial {
+            let replaced = |member: &MemberId| assignment.iter().any(|(of, _)| of == member);
+            let others = group.assignment.iter().filter(|(member, _)| !replaced(member));
+            let all: Vec<_> = others.chain(assignment).cloned().collect();
+            one_owner::check(generation, &all)
+        } else {
+            one_owner::check(generation, assignment)
+        };
+        if let Some((partition, text)) = twice
+            && let Some(scene) = world.scene(stamped, partition)
+        {
+            world.breach(scene, &one_owner::INVARIANT, Some(text));
+        }
+    }
+
+    /// A member says what it owns: no other member may own what is new.
+    pub(super) fn check_owners(
+        &mut self,
+        world: &mut World,
+        stamped: &Stamped,
+        application: usize,
+    ) {
+        let TraceEvent::PartitionsAssigned { generation: Some(_), added, .. } = &stamped.event
+        else {
+            return;
+        };
+        let index = self.applications[application].group;
+        let Some(group) = self.groups.get_mut(index) else { return };
+        for id in added.iter() {
+            let Some(partition) = world.index_of(*id) else { continue };
+            let holders = self.applications.iter().filter(|of| of.group == index);
+            let owners = holders.filter_map(|of| of.reading(partition)).flat_map(|of| &of.owners);
+            let other = owners.copied().find(|&owner| {
+                let id = self.members.get(usize::from(owner.0)).and_then(|member| member.id);
+                let is_member = |id| group.members.contains(&(id, owner));
+                owner != stamped.node && id.is_some_and(is_member)
+            });
+            let Some(other) = other else { continue };
+            group.tracks[partition].had_two_owners = true;
+            let Some(scene) = world.scene(stamped, *id) else { continue };
+            let text = format!("process {} owns it, and process {other} still does", stamped.node);
+            world.breach(scene, &one_owner::AT_A_TIME, Some(text));
+        }
+    }
+
+    /// A coordinator accepted a commit.
+    pub(super) fn check_commit(&self, world: &mut World, stamped: &Stamped) {
+        let TraceEvent::CommitAnswered {
+            group: id,
+            member,
+            generation,
+            offsets,
+            transactional,
+            ..
+        } = &stamped.event
+        else {
+            return;
+        };
+        let Some(group) = self.groups.get(usize::from(id.0)) else { return };
+        // Offsets in a transaction are in the log, but not on the list before its marker: their
+        // fencing is looked at by the time of the answer, which can only be later.
+        let Some(first) = offsets.first() else { return };
+        let Some(partition) = world.index_of(first.partition) else { return };
+        let Some(scene) = world.scene(stamped, first.partition) else { return };
+        let text = committed_bounded::check(first.offset, world.partitions[partition].reached);
+        world.breach(scene, &committed_bounded::INVARIANT, text);
+        if *transactional {
+            return;
+        }
+        let Some(appended) = group.tracks[partition].appended_at(first.offset) else { return };
+        let committer = match (member, generation) {
+            (Some(member), Some(generation)) => {
+                let ended = group.ended_at(*member, *generation);
+                Committer::Member(*member, *generation, ended)
+            }
+            (None, None) => Committer::NoMember(group.filled_since),
+            (Some(_), None) | (None, Some(_)) => return,
+        };
+        let linger = match world.rules.has(ProtocolRule::EventLoopGroupCoordinator) {
+            true => LINGER,
+            false => SimDuration::ZERO,
+        };
+        let text = fenced_commit::check(committer, appended, linger);
+        world.breach(scene, &fenced_commit::INVARIANT, text);
+    }
+
+    /// Offsets became the committed ones.
+    pub(super) fn check_offsets(
+        &mut self,
+        world: &mut World,
+        stamped: &Stamped,
+        id: GroupId,
+        from: Option<NodeId>,
+        offsets: &[OffsetToCommit],
+    ) {
+        if from.is_none() {
+            return self.check_loaded(world, stamped, id, offsets);
+        }
+        let Some(group) = self.groups.get_mut(usize::from(id.0)) else { return };
+        for of in offsets {
+            let Some(scene) = world.scene(stamped, of.partition) else { continue };
+            let is_in_log = group.tracks[scene.partition].becomes_visible(Some(of.offset));
+            let text = committed_explained::check(of.offset, is_in_log);
+            world.breach(scene, &committed_explained::INVARIANT, text);
+        }
+    }
+
+    /// A coordinator has read its log.
+    fn check_loaded(
+        &self,
+        world: &mut World,
+        stamped: &Stamped,
+        id: GroupId,
+        offsets: &[OffsetToCommit],
+    ) {
+        let Some(group) = self.groups.get(usize::from(id.0)) else { return };
+        let Some(home) = group.home else { return };
+        let Some(replica) = world.partitions[home].replica(stamped.node) else { return };
+        let possible = replay(world, replica, id);
+        for partition in 0..world.partitions.len() {
+            let place = world.partitions[partition].id;
+            let stated = offsets.iter().find(|of| of.partition == place).map(|of| of.offset);
+            let values = possible.get(&partition).map_or(&[][..], Vec::as_slice);
+            let text = committed_explained::check_loaded(stated, values);
+            if text.is_some()
+                && let Some(scene) = world.scene(stamped, place)
+            {
+                world.breach(scene, &committed_explained::LOADED, text);
+            }
+        }
+    }
+}

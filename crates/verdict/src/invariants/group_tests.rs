@@ -1,0 +1,186 @@
+//! Each invariant of groups and transactions is caught on a bad trace made by hand.
+
+use acklab_vocab::api::Acks;
+use acklab_vocab::ids::{Generation, MemberId, Offset};
+use acklab_vocab::rules::ProtocolRule;
+use acklab_vocab::trace::{CommitStyle, RemovalReason, TraceEvent};
+use acklab_vocab::transaction::TransactionResult;
+use std::sync::Arc;
+
+use crate::testing::{OFFSETS, PARTITION, PRODUCER, Trace, member, trace};
+use acklab_vocab::error::ErrorCode;
+
+/// Ten committed records, and a member that owns the partition.
+fn group(kafka: &str) -> Trace {
+    let mut trace = trace(kafka, Acks::All).consumers(CommitStyle::Auto);
+    trace.create(10).append(1, 0..10).replicate(1, 2).replicate(1, 3).high_watermark(1, 10);
+    trace.answer(1, 0, 0..10).ack(0..10);
+    trace.generation(1, &[0, 1]).own(0, 1, 0).process(0, 0..10);
+    trace
+}
+
+fn broken(trace: &Trace) -> Vec<(&'static str, Option<&'static str>)> {
+    let verdict = trace.judge();
+    let all = verdict.violations.iter().chain(&verdict.known_violations);
+    let stated = all.filter(|of| of.node.is_some());
+    let mut names: Vec<_> = stated.map(|of| (of.invariant, of.known)).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+#[test]
+fn a_group_that_behaves_breaks_nothing() {
+    let mut trace = group("3.9");
+    trace.commit(0, 1, 5).give_up(0, false).generation(2, &[1, 0]).own(1, 2, 5);
+    trace.process(1, 5..10).commit(1, 2, 10).loaded(Some(10));
+    assert_eq!(broken(&trace), []);
+}
+
+#[test]
+fn an_assignment_gives_a_partition_to_one_member() {
+    let mut trace = group("3.9");
+    let owned: Arc<[_]> = Arc::new([PARTITION]);
+    let assignment = [0xa, 0xb].map(|id| (MemberId(id), Arc::clone(&owned)));
+    trace.fact(
+        acklab_vocab::ids::NodeId(0),
+        TraceEvent::Assigned {
+            group: acklab_vocab::ids::GroupId(0),
+            generation: Generation(1),
+            assignment: Arc::new(assignment),
+            partial: false,
+        },
+    );
+    assert_eq!(broken(&trace), [("one_owner_per_generation", None)]);
+}
+
+#[test]
+fn a_member_gets_a_partition_only_when_no_other_has_it() {
+    let twice = |mut trace: Trace| {
+        trace.generation(2, &[1, 0]).own(1, 2, 0);
+        broken(&trace)
+    };
+    assert_eq!(twice(group("3.9")), [("one_owner_at_a_time", None)]);
+    let known = Some("KAFKA-12984");
+    let old = group("3.9").without(ProtocolRule::OwnedPartitionsCarryGeneration);
+    assert_eq!(twice(old), [("one_owner_at_a_time", known)]);
+    let mut zombie = group("3.9");
+    zombie.remove(0, RemovalReason::SessionExpired).generation(2, &[1]).own(1, 2, 0);
+    assert_eq!(broken(&zombie), []);
+}
+
+#[test]
+fn a_commit_of_an_earlier_generation_or_a_removed_member_is_refused() {
+    let mut late = group("3.9");
+    late.generation(2, &[0, 1]).commit(0, 1, 5);
+    assert_eq!(broken(&late), [("fenced_commit_refused", None)]);
+    let mut removed = group("3.9");
+    removed.remove(0, RemovalReason::SessionExpired).commit(0, 1, 5);
+    assert_eq!(broken(&removed), [("fenced_commit_refused", None)]);
+    let mut appended_before = group("3.9");
+    appended_before.append_offset(5, None).generation(2, &[0, 1]);
+    appended_before.commit_visible(0, 5).commit_answer(0, 1, 5, ErrorCode::None);
+    assert_eq!(broken(&appended_before), []);
+}
+
+#[test]
+fn a_consumer_without_membership_commits_only_while_there_are_no_members() {
+    let mut trace = group("3.9");
+    trace.append_offset(5, None).commit_visible(0, 5);
+    let Some(TraceEvent::OffsetsCommitted { offsets, .. }) =
+        trace.facts.last().map(|fact| fact.event.clone())
+    else {
+        panic!("an offset was committed");
+    };
+    trace.fact(
+        acklab_vocab::ids::NodeId(0),
+        TraceEvent::CommitAnswered {
+            group: acklab_vocab::ids::GroupId(0),
+            member: None,
+            from: member(0),
+            generation: None,
+            error: ErrorCode::None,
+            offsets,
+            transactional: false,
+        },
+    );
+    assert_eq!(broken(&trace), [("fenced_commit_refused", None)]);
+}
+
+#[test]
+fn a_committed_offset_is_in_the_log_in_its_order() {
+    let mut invented = group("3.9");
+    invented.commit_visible(0, 5);
+    assert_eq!(broken(&invented), [("committed_offset_explained", None)]);
+    let mut backwards = group("3.9");
+    backwards.append_offset(5, None).append_offset(6, None);
+    backwards.commit_visible(0, 6).commit_visible(0, 5);
+    assert_eq!(broken(&backwards), [("committed_offset_explained", None)]);
+}
+
+#[test]
+fn offsets_of_a_transaction_count_once_it_is_committed() {
+    let visible = |result: Option<TransactionResult>| {
+        let mut trace = group("4.1");
+        trace.append_offset(5, Some(9));
+        if let Some(result) = result {
+            trace.offsets_marker(9, result);
+        }
+        trace.commit_visible(0, 5);
+        broken(&trace)
+    };
+    assert_eq!(visible(Some(TransactionResult::Commit)), []);
+    let unexplained = [("committed_offset_explained", None)];
+    assert_eq!(visible(Some(TransactionResult::Abort)), unexplained);
+    assert_eq!(visible(None), unexplained);
+}
+
+#[test]
+fn a_new_coordinator_has_what_its_log_has() {
+    let mut trace = group("3.9");
+    trace.commit(0, 1, 5).loaded(Some(5));
+    assert_eq!(broken(&trace), []);
+    trace.loaded(Some(4));
+    assert_eq!(broken(&trace), [("committed_offset_loaded", None)]);
+    let mut forgotten = group("3.9");
+    forgotten.commit(0, 1, 5).fact(
+        acklab_vocab::ids::NodeId(0),
+        TraceEvent::HighWatermarkAdvanced {
+            partition: OFFSETS,
+            leader_epoch: acklab_vocab::ids::LeaderEpoch(0),
+            high_watermark: Offset(1),
+            leader: true,
+        },
+    );
+    forgotten.loaded(None);
+    assert_eq!(broken(&forgotten), [("committed_offset_loaded", None)]);
+}
+
+#[test]
+fn nothing_is_committed_beyond_the_high_watermark() {
+    let mut trace = group("3.9");
+    trace.commit(0, 1, 11);
+    assert_eq!(broken(&trace), [("committed_offset_bounded", None)]);
+}
+
+#[test]
+fn a_read_committed_consumer_reads_no_aborted_record() {
+    let read = |end: Option<TransactionResult>| {
+        let mut trace = trace("4.1", Acks::All).idempotent();
+        trace.header.readers[0].read_committed = true;
+        trace.create(3).append_transactional(1, 0..3);
+        if let Some(result) = end {
+            trace.marker(1, result);
+        }
+        trace.replicate(1, 2).replicate(1, 3).high_watermark(1, 4);
+        let batch = Arc::clone(&trace.batches(1)[0]);
+        let (from, to) = (batch.base_offset, batch.next_offset());
+        let event = TraceEvent::RecordsRead { partition: PARTITION, from, to, batch };
+        trace.fact(acklab_vocab::ids::NodeId(PRODUCER.0 + 1), event);
+        broken(&trace)
+    };
+    assert_eq!(read(Some(TransactionResult::Commit)), []);
+    assert_eq!(read(Some(TransactionResult::Abort)), [("no_aborted_read", None)]);
+    let names: Vec<_> = read(None).iter().map(|of| of.0).collect();
+    assert!(names.contains(&"no_aborted_read"), "{names:?}");
+}
