@@ -100,9 +100,7 @@ impl<O: Observer> World<O> {
 
     /// A rolling restart ends before it is through: whoever is being restarted still is.
     pub(crate) fn stop_rolling(&mut self, rolling: &Rolling) {
-        if let Some(node) = rolling.current
-            && !rolling.ended
-        {
+        if let Some(node) = rolling.current {
             self.restart(node);
         }
     }

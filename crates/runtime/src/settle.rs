@@ -96,7 +96,8 @@ impl<O: Observer> World<O> {
     fn restless_sockets(&self, found: &mut Vec<String>) {
         let under_way = self.network.connections.iter().find(|connection| {
             let client = &self.nodes[usize::from(connection.client.node.0)];
-            client.producer().is_some()
+            let machine = client.machines.get(usize::from(connection.client.role));
+            machine.is_some_and(|slot| slot.machine.producer().is_some())
                 && !self.faults.holds_down(connection.server.node)
                 && connection.has_requests_under_way(self.now)
         });

@@ -88,6 +88,9 @@ pub(super) struct FetchSession {
     last_fetch: SimTime,
     /// A fetch that waits for data.
     pub parked: Option<ParkedFetch>,
+    /// How often the active ones were walked over.
+    #[cfg(debug_assertions)]
+    pub walks: u32,
 }
 
 /// A partition of a session (`CachedPartition`).
@@ -160,6 +163,8 @@ impl FetchSessions {
             replica: None,
             last_fetch: SimTime(i64::MIN),
             parked: None,
+            #[cfg(debug_assertions)]
+            walks: 0,
         };
         let id = match self.free.pop() {
             Some(id) => {
@@ -381,6 +386,10 @@ impl FetchSession {
     pub fn drop_quiet_ones(&mut self) {
         let FetchSession { active, partitions, .. } = self;
         active.retain(|&index| partitions[index as usize].is_some_and(|known| known.is_active));
+        #[cfg(debug_assertions)]
+        {
+            self.walks = self.walks.wrapping_add(1);
+        }
     }
 
     /// The partition at `index` has been answered.

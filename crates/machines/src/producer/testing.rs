@@ -1,8 +1,8 @@
 //! A bench for one producer: it answers by hand, and says what the producer did in short lines.
 //!
 //! `c0 produce p0[1-2]` is a produce request on connection 0 with records 1 and 2 for partition 0;
-//! idempotent, with producer epoch and base sequence, `p0[1-2]@0:1`, and in a transaction `p0[1-2]t@0:1`. Its timer goes
-//! off by itself as time passes.
+//! idempotent, with producer epoch and base sequence, `p0[1-2]@0:1`, and in a transaction
+//! `p0[1-2]t@0:1`. Its timer goes off by itself as time passes.
 
 use super::{
     NewRecord, Producer, ProducerCall, ProducerInput, ProducerReport, ProducerSetup, ProducerTimer,
@@ -135,7 +135,8 @@ impl Bench {
         Bench::boot_as(config, None)
     }
 
-    /// A Java producer with `transactional.id` 3 that has met broker 1, which leads partition 0 of topic 0.
+    /// A Java producer with `transactional.id` 3 that has met broker 1, which leads partition 0 of
+    /// topic 0.
     pub fn transactional(config: JavaProducerConfig) -> Bench {
         let id = Some(TransactionalId(3));
         let (mut bench, _) = Bench::boot_as(ProducerConfig::Java(config), id);
@@ -332,8 +333,9 @@ impl Bench {
         self.input(Input::Call(ProducerCall::Transaction(call)))
     }
 
-    /// Answers the oldest request, a transactional one, with an error or success: coordinators are at broker 1, the id is
-    /// 7, and with `transaction.version` 2 every end of a transaction raises its epoch.
+    /// Answers the oldest request, a transactional one, with an error or success: coordinators are
+    /// at broker 1, the id is 7, and with `transaction.version` 2 every end of a transaction raises
+    /// its epoch.
     pub fn answer_transactional(&mut self, error: ErrorCode) -> Vec<String> {
         let (connection, correlation, request) = self.wire.pop_front().expect("a request");
         let raised = |epoch: Option<ProducerEpoch>| {

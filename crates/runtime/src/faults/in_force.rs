@@ -23,15 +23,13 @@ impl Faults {
 
     /// Whether a fault in force keeps a process from running.
     pub(crate) fn holds_down(&self, node: NodeId) -> bool {
-        self.keeps_down(node) || self.keeps_paused(node)
+        self.keeps_down(node) || self.keeps_paused(node) || self.rolls(node).is_some()
     }
 
     /// Whether a fault in force has ended a process and will start it again.
     pub(super) fn keeps_down(&self, node: NodeId) -> bool {
-        self.rolls(node).is_some()
-            || self.active.iter().any(
-                |active| matches!(&active.change, Change::Down(nodes) if nodes.contains(&node)),
-            )
+        let ends = |active: &Active| matches!(&active.change, Change::Down(nodes) if nodes.contains(&node));
+        self.active.iter().any(ends)
     }
 
     /// Whether a fault in force lets a process stand still.

@@ -238,8 +238,13 @@ impl Broker {
                 return;
             }
         };
+        let offsets = self.existing_partitions(&request.offsets);
+        if offsets.is_empty() {
+            self.refuse_transactional_commit(cx, requester, request, ErrorCode::None);
+            return;
+        }
         let number = self.group_coordinator.next_write();
-        let offsets = stored(&request.offsets, number, cx.now());
+        let offsets = stored(&offsets, number, cx.now());
         let payload = payload(request.group, &offsets);
         let batch = CoordinatorBatch {
             size: payload_bytes(&payload),
@@ -267,7 +272,7 @@ impl Broker {
         self.write_for_group(cx, partition, batch, GroupWrite::Commit(Box::new(write)));
     }
 
-    /// Answers a TxnOffsetCommit with an error, in a member's words.
+    /// Answers a TxnOffsetCommit of which nothing is written, with an error in a member's words.
     pub(in crate::broker) fn refuse_transactional_commit(
         &self,
         cx: &mut BrokerCx<'_>,
@@ -369,8 +374,8 @@ impl Broker {
         };
         let partitions = requested.iter().map(outcome).collect();
         let response = OffsetCommitResponse { partitions };
-        let none_exists =
-            requested.iter().all(|offset| image.partition(offset.partition).is_none());
+        let exists = |offset: &OffsetToCommit| image.partition(offset.partition).is_some();
+        let none_exists = !requested.is_empty() && !requested.iter().any(exists);
         requester.answer(
             cx,
             match is_transactional {

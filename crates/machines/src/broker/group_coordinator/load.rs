@@ -1,10 +1,10 @@
 //! Reading a partition of `__consumer_offsets` into groups, and dropping them.
 //!
 //! Mirrors `GroupMetadataManager.doLoadGroupsAndOffsets`, `GroupCoordinator.onGroupLoaded` and
-//! `onGroupUnloaded`; `CoordinatorLoaderImpl` and `GroupMetadataManager.onLoaded`, `onUnloaded`. The
-//! whole log is read, what is not committed too. The event-loop coordinator shows what is above the
-//! high watermark only when that has passed it. A rebalance that was under way is lost: the group
-//! is as it was when it was written last. Left out: a group that has more members than
+//! `onGroupUnloaded`; `CoordinatorLoaderImpl` and `GroupMetadataManager.onLoaded`, `onUnloaded`.
+//! The whole log is read, what is not committed too. The event-loop coordinator shows what is above
+//! the high watermark only when that has passed it. A rebalance that was under way is lost: the
+//! group is as it was when it was written last. Left out: a group that has more members than
 //! `group.max.size`, which is the same on every broker.
 
 use super::classic_group::{ClassicGroup, join_error};

@@ -3,9 +3,9 @@
 //! Mirrors `GroupMetadataManager.storeGroup` and `storeOffsets` with their callbacks, and, under
 //! the rule `EventLoopGroupCoordinator`, `CoordinatorRuntime`: writes linger to be written
 //! together, are answered when the high watermark passes them, and whatever is asked meanwhile is
-//! answered after them, since its answer may rest on them. Simplified: what lingers together is
-//! written as one batch of the log each; an operation that waits in JoinGroup or SyncGroup for
-//! other members is not failed by the timeout of earlier writes.
+//! answered after them, since its answer may rest on them. Simplified: of what lingers together,
+//! each write is a batch of its own in the log; an operation that waits in JoinGroup or SyncGroup
+//! for other members is not failed by the timeout of writes before it.
 
 use super::classic_group::Assignment;
 use super::commit::CommitWrite;

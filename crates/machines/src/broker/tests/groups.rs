@@ -5,4 +5,6 @@ mod bench;
 mod commits;
 mod failover;
 mod membership;
+mod random;
 mod static_members;
+mod writes;

@@ -1,5 +1,5 @@
-//! Incremental fetch sessions (KIP-227): what is named, what is answered, and that a leader which looks only at what has
-//! changed knows as much as one that looks at everything.
+//! Incremental fetch sessions (KIP-227): what is named, what is answered, and that a leader which
+//! looks only at what has changed knows as much as one that looks at everything.
 
 use super::rig::*;
 use crate::broker::high_watermark::FollowerState;

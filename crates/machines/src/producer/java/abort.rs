@@ -1,4 +1,5 @@
-//! Batches that are given up because their transaction is (`RecordAccumulator.abortUndrainedBatches`, `abortBatches`).
+//! Batches that are given up because their transaction is
+//! (`RecordAccumulator.abortUndrainedBatches`, `abortBatches`).
 
 use super::JavaProducer;
 use super::accumulator::RecordAccumulator;
@@ -9,7 +10,8 @@ use acklab_vocab::ids::TopicPartition;
 use acklab_vocab::trace::SendOutcome;
 
 impl RecordAccumulator {
-    /// Takes batches out of the deques, in the order of partitions: all, or only those that were never drained.
+    /// Takes batches out of the deques, in the order of partitions: all, or only those that were
+    /// never drained.
     fn take_queued(&mut self, only_undrained: bool) -> Vec<BatchId> {
         let partitions = self.topics.iter().flat_map(|topic| &topic.partitions);
         let queued = partitions.filter(|queue| !queue.deque.is_empty());
@@ -35,7 +37,8 @@ impl RecordAccumulator {
 }
 
 impl JavaProducer {
-    /// The transaction is to be aborted: what was never drained never will be. Returns whether there was anything.
+    /// The transaction is to be aborted: what was never drained never will be. Returns whether
+    /// there was anything.
     pub(super) fn abort_undrained_batches(
         &mut self,
         cx: &mut ProducerCx<'_>,
@@ -52,7 +55,8 @@ impl JavaProducer {
         !undrained.is_empty()
     }
 
-    /// The producer can only be closed: no batch is of use. Those in flight stay known until their requests are over.
+    /// The producer can only be closed: no batch is of use. Those in flight stay known until their
+    /// requests are over.
     pub(super) fn abort_batches(&mut self, cx: &mut ProducerCx<'_>, error: ErrorCode) -> bool {
         if self.accumulator.incomplete == 0 {
             return false;

@@ -63,8 +63,8 @@ pub(super) struct RecordAccumulator {
     pub incomplete: usize,
     /// Bytes of `buffer.memory` that are free.
     pub available_memory: u64,
-    /// The application's thread waits for memory or for the end of its transaction, or the producer is being closed:
-    /// nothing lingers.
+    /// The application's thread waits for memory or for the end of its transaction, or the producer
+    /// is being closed: nothing lingers.
     pub flushing: bool,
     /// The instant of the input that is being handled.
     pub now: SimTime,

@@ -1,7 +1,9 @@
-//! The application's thread: what it has asked for, in order, and the call of the transactional API in which it waits.
+//! The application's thread: what it has asked for, in order, and the call of the transactional API
+//! in which it waits.
 //!
-//! `initTransactions()`, `sendOffsetsToTransaction()`, `commitTransaction()` and `abortTransaction()` wait for the sender,
-//! at most `max.block.ms`; some versions wait for ever. A call that has timed out goes on without the application.
+//! `initTransactions()`, `sendOffsetsToTransaction()`, `commitTransaction()` and
+//! `abortTransaction()` wait for the sender, at most `max.block.ms`; some versions wait for ever. A
+//! call that has timed out goes on without the application.
 
 use super::JavaProducer;
 use super::transactions::{CallProgress, Waiter};
@@ -99,7 +101,8 @@ impl JavaProducer {
         waiting.is_some_and(|(call, transactions)| transactions.has_outcome(call.waiter))
     }
 
-    /// Returns from the call in which the application waits, if that can be. Returns whether it waits no more.
+    /// Returns from the call in which the application waits, if that can be. Returns whether it
+    /// waits no more.
     fn return_from_call(&mut self, cx: &mut ProducerCx<'_>) -> bool {
         let Some(call) = self.call else { return true };
         let outcome = self.transactions_mut().and_then(|it| it.take_outcome(call.waiter));

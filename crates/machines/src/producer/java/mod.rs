@@ -9,8 +9,8 @@
 //! application has one thread, so later records wait in order, and the clock of each starts when
 //! the one before it is through.
 //!
-//! A producer with a `transactional.id` has `transactions` besides, with their requests (`transaction_requests`) and what
-//! they cost the sender's thread (`transaction_sender`).
+//! A producer with a `transactional.id` has `transactions` besides, with their requests
+//! (`transaction_requests`) and what they cost the sender's thread (`transaction_sender`).
 //!
 //! Left out: user-defined partitioners and serializers, compression.
 
@@ -91,7 +91,8 @@ pub struct JavaProducer {
     accumulator: RecordAccumulator,
     /// Of an idempotent producer.
     transaction_manager: Option<TransactionManager>,
-    /// What the application has asked for and what has not begun; of a `send()` that is blocked, its record is first.
+    /// What the application has asked for and what has not begun; of a `send()` that is blocked,
+    /// its record is first.
     tasks: VecDeque<Task>,
     blocked: Option<BlockedSend>,
     /// The call of the transactional API in which the application waits.
@@ -207,6 +208,8 @@ impl JavaProducer {
             true => application.min(self.hold.until()),
             false => application.min(self.sender_deadline()).min(self.client.deadline()),
         };
+        // What came due while the sender slept.
+        let deadline = deadline.max(cx.now());
         if deadline < self.armed {
             self.armed = deadline;
             cx.set_timer(ProducerTimer::Wake, deadline);
@@ -215,8 +218,8 @@ impl JavaProducer {
 
     /// When the sender's thread, awake, has something to do.
     fn sender_deadline(&self) -> SimTime {
-        // Nothing is sent, and nothing expires, while it waits for a transactional request, or without the id that an
-        // idempotent producer needs.
+        // Nothing is sent, and nothing expires, while it waits for a transactional request, or
+        // without the id that an idempotent producer needs.
         let Some(manager) = &self.transaction_manager else { return self.accumulator.deadline() };
         let fatal = manager.transactions.as_ref().is_some_and(Transactions::has_fatal_error);
         if self.is_held() || fatal {
@@ -228,8 +231,8 @@ impl JavaProducer {
         }
     }
 
-    /// `close()` has everything answered, and a transaction is open: it is aborted first. Returns whether that begins
-    /// now; where it is impossible the producer is closed as it is.
+    /// `close()` has everything answered, and a transaction is open: it is aborted first. Returns
+    /// whether that begins now; where it is impossible the producer is closed as it is.
     fn aborts_before_close(&mut self) -> bool {
         if !self.closing || !self.is_idle() {
             return false;

@@ -9,7 +9,8 @@
 //! Sequences that can no longer be trusted are abandoned by raising the epoch (2.5+); before, by
 //! asking for a new producer id.
 //!
-//! A producer with a `transactional.id` has [`Transactions`] besides; it abandons sequences by aborting its transaction.
+//! A producer with a `transactional.id` has [`Transactions`] besides; it abandons sequences by
+//! aborting its transaction.
 //!
 //! The log start offset in UNKNOWN_PRODUCER_ID answers (1.0–2.4) is taken
 //! to lie above the last offset acknowledged: brokers of that time forget a producer when its

@@ -1,7 +1,8 @@
-//! The requests of a transactional producer and what it makes of the answers: `TxnRequestHandler` and its subclasses
-//! (KIP-98, KIP-360, KIP-447, KIP-588, KIP-890).
+//! The requests of a transactional producer and what it makes of the answers: `TxnRequestHandler`
+//! and its subclasses (KIP-98, KIP-360, KIP-447, KIP-588, KIP-890).
 //!
-//! What an error code means is a pure table, [`reaction`] and [`reaction_to_commit`]. Left out: codes of authorization.
+//! What an error code means is a pure table, [`reaction`] and [`reaction_to_commit`]. Left out:
+//! codes of authorization.
 
 use super::transaction_manager::{IdAndEpoch, TransactionManager};
 use super::transactions::{State, Transactions, Waiter};
@@ -19,8 +20,8 @@ use acklab_vocab::time::SimDuration;
 use acklab_vocab::transaction::TransactionResult;
 use std::sync::Arc;
 
-/// The pause before AddPartitionsToTxn is sent again when the previous transaction is still completing
-/// (`ADD_PARTITIONS_RETRY_BACKOFF_MS`).
+/// The pause before AddPartitionsToTxn is sent again when the previous transaction is still
+/// completing (`ADD_PARTITIONS_RETRY_BACKOFF_MS`).
 const ADD_PARTITIONS_RETRY_BACKOFF: SimDuration = SimDuration::from_millis(20);
 
 /// What is asked. Ids and epochs are those of the moment at which the request was queued.

@@ -1,9 +1,11 @@
-//! The sender's thread and its transactional requests: `Sender.maybeSendAndPollTransactionalRequest`.
+//! The sender's thread and its transactional requests:
+//! `Sender.maybeSendAndPollTransactionalRequest`.
 //!
-//! Kafka's sender is one thread. While a transactional request is on its way it sends no batches; while it waits for a
-//! coordinator's connection it only reads answers; and before it sends such a request again it *sleeps*, and nothing is
-//! read or sent until it wakes. So a transaction costs latency where a coordinator is slow, and even the first
-//! InitProducerId, which is put back once to find the coordinator, comes `retry.backoff.ms` late.
+//! Kafka's sender is one thread. While a transactional request is on its way it sends no batches;
+//! while it waits for a coordinator's connection it only reads answers; and before it sends such a
+//! request again it *sleeps*, and nothing is read or sent until it wakes. So a transaction costs
+//! latency where a coordinator is slow, and even the first InitProducerId, which is put back once
+//! to find the coordinator, comes `retry.backoff.ms` late.
 
 use super::JavaProducer;
 use super::transaction_requests::TransactionRequest;
@@ -101,7 +103,8 @@ impl JavaProducer {
         }
     }
 
-    /// Finds the broker for a request and waits for its connection. Returns whether anything was done.
+    /// Finds the broker for a request and waits for its connection. Returns whether anything was
+    /// done.
     fn dispatch(&mut self, cx: &mut ProducerCx<'_>, request: TransactionRequest) -> bool {
         let Some(transactions) = self.transactions_mut() else { return false };
         let target = match transactions.coordinator_key(&request) {

@@ -1,12 +1,14 @@
-//! A transactional producer's state: the part of `TransactionManager` that only a producer with a `transactional.id` has
-//! (KIP-98, KIP-360, KIP-447, KIP-588, KIP-890).
+//! A transactional producer's state: the part of `TransactionManager` that only a producer with a
+//! `transactional.id` has (KIP-98, KIP-360, KIP-447, KIP-588, KIP-890).
 //!
-//! The application's thread begins calls here ([`Transactions::begin_call`]); the sender's thread takes requests from the
-//! queue one at a time, by priority, and hands back the answers (`transaction_requests`). A call that has timed out goes
-//! on in the background: its outcome is kept for the same call made again, and any other call is refused until then.
+//! The application's thread begins calls here ([`Transactions::begin_call`]); the sender's thread
+//! takes requests from the queue one at a time, by priority, and hands back the answers
+//! (`transaction_requests`). A call that has timed out goes on in the background: its outcome is
+//! kept for the same call made again, and any other call is refused until then.
 //!
-//! `transaction.version` is that of the brokers' and the client's rules from the start; a cluster that is upgraded while a
-//! producer runs is left out, as are two-phase commit (KIP-939) and authorization.
+//! `transaction.version` is that of the brokers' and the client's rules from the start; a cluster
+//! that is upgraded while a producer runs is left out, as are two-phase commit (KIP-939) and
+//! authorization.
 
 use super::transaction_manager::IdAndEpoch;
 use super::transaction_requests::{RequestKind, TransactionRequest};
@@ -75,7 +77,8 @@ pub(super) enum Waiter {
     Offsets(u32),
 }
 
-/// A call that changes the state and that the application has not seen return (`PendingStateTransition`).
+/// A call that changes the state and that the application has not seen return
+/// (`PendingStateTransition`).
 #[derive(Clone, Copy, Debug)]
 struct PendingTransition {
     call: TransactionCallKind,
@@ -312,8 +315,8 @@ impl Transactions {
         self.enqueue(TransactionRequest::new(kind, waiter));
     }
 
-    /// A call that changes the state, or one that waits on for an earlier one of its kind that had timed out
-    /// (`handleCachedTransactionRequestResult`).
+    /// A call that changes the state, or one that waits on for an earlier one of its kind that had
+    /// timed out (`handleCachedTransactionRequestResult`).
     fn begin_transition(
         &mut self,
         call: TransactionCallKind,
@@ -381,7 +384,8 @@ impl Transactions {
         }
     }
 
-    /// The call that waits for `waiter` is over, if its outcome is known: then it returns with that.
+    /// The call that waits for `waiter` is over, if its outcome is known: then it returns with
+    /// that.
     pub fn take_outcome(&mut self, waiter: Waiter) -> Option<Option<TransactionFailure>> {
         let outcome = match waiter {
             Waiter::Nobody => None,
@@ -528,7 +532,8 @@ impl Transactions {
         self.transition_to_abortable_error(error);
     }
 
-    /// It asks for a new epoch with InitProducerId (KIP-360); with `transaction.version` 2 every EndTxn brings one.
+    /// It asks for a new epoch with InitProducerId (KIP-360); with `transaction.version` 2 every
+    /// EndTxn brings one.
     const fn bumps_epoch_itself(&self) -> bool {
         self.rules.has(ProtocolRule::BumpProducerEpochLocally) && !self.is_version_2()
     }

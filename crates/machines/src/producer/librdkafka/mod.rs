@@ -123,7 +123,8 @@ impl LibrdkafkaProducer {
                 self.on_produce_calls(cx, topic, records);
             }
             Input::Call(ProducerCall::Transaction(call)) => {
-                // Its transactional API (`rdkafka_txnmgr.c`) is not modelled: it is refused, as without `transactional.id`.
+                // Its transactional API (`rdkafka_txnmgr.c`) is not modelled: it is refused, as
+                // without `transactional.id`.
                 let failure = Some(TransactionFailure::Fatal(ErrorCode::InvalidTxnState));
                 let call = call.kind();
                 cx.report(ProducerReport::TransactionCallReturned { call, failure });

@@ -6,7 +6,6 @@ use acklab_vocab::config::BrokerConfig;
 use acklab_vocab::error::ErrorCode;
 use acklab_vocab::group::Assignor;
 use acklab_vocab::ids::*;
-use acklab_vocab::rules::ProtocolRule;
 use acklab_vocab::trace::{GroupState, RebalanceReason, RemovalReason, TraceEvent};
 use smallvec::smallvec;
 use std::sync::Arc;
@@ -535,70 +534,4 @@ fn a_rebalance_overtakes_an_assignment_that_is_awaited() {
         bench.ask(2, Request::JoinGroup(join_request(Some(two)))),
         [(2, joined(2, two, two, &[two]))]
     );
-}
-
-#[test]
-fn an_assignment_that_cannot_be_stored_begins_another_rebalance() {
-    for (text, told) in
-        [("3.9", ErrorCode::RebalanceInProgress), ("4.1", ErrorCode::CoordinatorNotAvailable)]
-    {
-        let mut bench = Bench::with_isr(version(text), 1, &[1, 2]);
-        let one = bench.join_dynamic(1);
-        bench.run_until(100);
-        bench.replicate();
-        bench.run_until(3_000);
-        assert_eq!(bench.ask(1, sync(1, one, &[(one, &[0])])), []);
-        bench.group_facts();
-        assert_eq!(bench.run_until(7_999), [], "{text}");
-        assert_eq!(bench.run_until(8_000), [(1, synced(told, &[]))], "{text}");
-        assert_eq!(
-            bench.group_facts()[0],
-            TraceEvent::RebalanceStarted {
-                group: GROUP,
-                generation: Generation(1),
-                reason: RebalanceReason::AssignmentNotStored,
-                member: None,
-            }
-        );
-    }
-    // Too small an ISR: the classic coordinator writes nothing.
-    let mut bench = Bench::with_isr(version("3.9"), 2, &[1, 2]);
-    let one = bench.join_dynamic(1);
-    bench.run_until(3_000);
-    bench.elect(1, &[1]);
-    assert_eq!(
-        bench.ask(1, sync(1, one, &[(one, &[0])])),
-        [(1, synced(ErrorCode::CoordinatorNotAvailable, &[]))]
-    );
-    assert_eq!(bench.offsets_log().0, 0);
-}
-
-/// While a write is not replicated, the event-loop coordinator's other answers wait for it.
-#[test]
-fn heartbeats_wait_for_writes_in_the_event_loop() {
-    let mut bench = Bench::with_isr(version("4.1"), 1, &[1, 2]);
-    let one = bench.join_dynamic(1);
-    bench.run_until(100);
-    bench.replicate();
-    bench.run_until(3_000);
-    bench.ask(1, sync(1, one, &[(one, &[0])]));
-    bench.run_until(3_010);
-    assert_eq!(bench.ask(7, heartbeat(1, one)), []);
-    assert_eq!(bench.replicate(), [(1, synced(NONE, &[0])), (7, beaten(NONE))]);
-    // With a write that stays unreplicated, the heartbeat fails after 5 s.
-    bench.ask(1, commit(Some((1, one)), 0, 5));
-    assert_eq!(bench.ask(7, heartbeat(1, one)), []);
-    let answers = bench.run_until(20_000);
-    assert!(answers.contains(&(7, beaten(ErrorCode::CoordinatorNotAvailable))), "{answers:?}");
-}
-
-#[test]
-fn old_coordinators_answer_heartbeats_at_once() {
-    let config = version("3.9");
-    assert!(!config.rules.has(ProtocolRule::EventLoopGroupCoordinator));
-    let mut bench = Bench::with_isr(config, 1, &[1, 2]);
-    let one = bench.join_dynamic(1);
-    bench.run_until(3_000);
-    bench.ask(1, sync(1, one, &[(one, &[0])]));
-    assert_eq!(bench.ask(7, heartbeat(1, one)), [(7, beaten(NONE))]);
 }
