@@ -1,5 +1,5 @@
 //! The model held against what is known of Kafka: the outcomes of kafka-semantics.md, section 10, the rules of sections 0
-//! to 3 that have a number, and the cases of failure-cases.md. Each test names its source, and checks the quantity that
+//! to 6 that have a number, and the cases of failure-cases.md. Each test names its source, and checks the quantity that
 //! the source predicts, not only that something happened.
 //!
 //! Where a prediction is off, the comment at the test says why.
@@ -11,6 +11,16 @@ mod support;
 mod durability;
 #[path = "outcomes/failover.rs"]
 mod failover;
+#[path = "outcomes/groups_commits.rs"]
+mod groups_commits;
+#[path = "outcomes/groups_crashes.rs"]
+mod groups_crashes;
+#[path = "outcomes/groups_liveness.rs"]
+mod groups_liveness;
+#[path = "outcomes/groups_next_generation.rs"]
+mod groups_next_generation;
+#[path = "outcomes/groups_offsets.rs"]
+mod groups_offsets;
 #[path = "outcomes/idempotence.rs"]
 mod idempotence;
 #[path = "outcomes/producer.rs"]
@@ -21,5 +31,7 @@ mod replication;
 mod retries;
 #[path = "outcomes/timing.rs"]
 mod timing;
+#[path = "outcomes/transactions.rs"]
+mod transactions;
 #[path = "outcomes/zombie.rs"]
 mod zombie;

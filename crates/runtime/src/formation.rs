@@ -144,7 +144,7 @@ impl<O: Observer> World<O> {
             if spec.from.is_some() || instance >= spec.members {
                 continue;
             }
-            if !node.consumer().is_some_and(Consumer::is_settled) {
+            if !node.consumer().is_some_and(Consumer::is_in_place) {
                 because.push(format!("{} had not settled before time zero", header.name));
             }
         }

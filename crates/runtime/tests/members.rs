@@ -408,7 +408,7 @@ fn copies_have_the_numbers_of_what_is_copied() {
 #[test]
 fn a_copy_in_transactions_survives_its_crashes() {
     let groups = r#"(id: "copy", topics: ["orders"], members: 2, processing: "1ms", commit: InTransaction,
-        properties: {"session.timeout.ms": "6000"},
+        properties: {"session.timeout.ms": "6000", "auto.offset.reset": "earliest"},
         output: (name: "copier", topic: "invoices", abort: 0.1,
             properties: {"linger.ms": "0", "transaction.timeout.ms": "5000"}))"#;
     let faults = r#"(every: "2s", first: "1s", fault: Kill(AnyMember("copy")), for: "500ms")"#;

@@ -73,6 +73,8 @@ pub struct Transactions {
     pub counts: TransactionCounts,
     by_node: BTreeMap<NodeId, u32>,
     by_id: BTreeMap<TransactionalId, u32>,
+    /// The state of each id that was stated last.
+    stated: BTreeMap<TransactionalId, TransactionState>,
 }
 
 impl Transactions {
@@ -131,8 +133,13 @@ impl Transactions {
         }
     }
 
-    /// A coordinator has stored a transactional id's new state.
+    /// A coordinator has stored a transactional id's new state, or goes on from the state in which
+    /// another coordinator had left it: then it says again what may have been said before, while
+    /// the application may have begun its next transaction.
     pub fn decided(&mut self, at: SimTime, id: TransactionalId, state: TransactionState, by: bool) {
+        if self.stated.insert(id, state) == Some(state) {
+            return;
+        }
         let result = match state {
             TransactionState::PrepareCommit | TransactionState::CompleteCommit => {
                 TransactionResult::Commit
@@ -186,5 +193,21 @@ mod tests {
         assert!(transactions.all[0].is_committed() && !transactions.all[1].is_committed());
         let counts = transactions.counts;
         assert_eq!((counts.committed, counts.aborted, counts.aborted_by_coordinator), (1, 1, 1));
+    }
+
+    /// A transaction is begun and dies before its coordinator hears of it; the next coordinator
+    /// finishes the one before.
+    #[test]
+    fn a_decision_that_is_stated_again_decides_nothing_new() {
+        let id = TransactionalId(0);
+        let mut transactions = Transactions::default();
+        transactions.begin(&at(1), id);
+        transactions.decided(SimTime(2), id, TransactionState::Ongoing, false);
+        transactions.decided(SimTime(3), id, TransactionState::PrepareCommit, false);
+        transactions.ended(&at(4), Some(TransactionResult::Commit));
+        transactions.begin(&at(5), id);
+        transactions.decided(SimTime(6), id, TransactionState::PrepareCommit, false);
+        assert!(transactions.all[0].is_committed());
+        assert_eq!(transactions.all[1].decided, None);
     }
 }

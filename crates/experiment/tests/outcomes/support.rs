@@ -2,12 +2,16 @@
 
 use acklab_experiment::{Case, Outcome};
 use acklab_scenario::ScenarioFile;
-use acklab_verdict::{AnomalyKind, Cause};
-use acklab_vocab::ids::{BrokerId, LeaderEpoch, NodeId, Offset, RecordId};
+use acklab_verdict::{AnomalyKind, Cause, GroupVerdict};
+use acklab_vocab::error::ErrorCode;
+use acklab_vocab::ids::{
+    BrokerId, LeaderEpoch, MemberId, NodeId, Offset, RecordId, TopicPartition,
+};
 use acklab_vocab::record::Record;
 use acklab_vocab::time::SimTime;
 use acklab_vocab::trace::{
-    Observer, PartitionChangeReason, RunHeader, SendOutcome, Stamped, TraceEvent,
+    CommitFailure, CommitTrigger, Observer, PartitionChangeReason, RemovalReason, RunHeader,
+    SendOutcome, Stamped, TraceEvent,
 };
 use std::fmt::Write;
 
@@ -118,6 +122,94 @@ impl History {
     pub fn node_of(&self, broker: u16) -> NodeId {
         let position = self.header.nodes.iter().position(|it| it.broker == Some(BrokerId(broker)));
         NodeId(u16::try_from(position.unwrap()).unwrap())
+    }
+
+    /// What the judge says of a consumer application.
+    #[track_caller]
+    pub fn group(&self, name: &str) -> &GroupVerdict {
+        &self.outcome.verdict.groups[name]
+    }
+
+    /// The process of an instance of a consumer application.
+    #[track_caller]
+    pub fn node_of_member(&self, group: &str, instance: u16) -> NodeId {
+        let group = self.header.groups.iter().position(|it| it.name == group).unwrap();
+        let mut nodes = self.header.nodes.iter();
+        let is_it = |member: (acklab_vocab::ids::GroupIndex, u16)| {
+            usize::from(member.0.0) == group && member.1 == instance
+        };
+        let position = nodes.position(|it| it.member.is_some_and(is_it));
+        NodeId(u16::try_from(position.unwrap()).unwrap())
+    }
+
+    /// A partition of a topic.
+    #[track_caller]
+    pub fn partition(&self, topic: &str, partition: u16) -> TopicPartition {
+        let topic = self.header.topics.iter().position(|it| it.name == topic).unwrap();
+        TopicPartition::new(u16::try_from(topic).unwrap(), partition)
+    }
+
+    /// Every process that was killed after time zero.
+    pub fn kills(&self) -> Vec<(SimTime, NodeId)> {
+        let kills =
+            self.all(|event| matches!(event, TraceEvent::ProcessKilled).then_some(())).into_iter();
+        kills.map(|(at, node, ())| (at, node)).collect()
+    }
+
+    /// The members that coordinators removed after time zero: when, which process, why.
+    pub fn removals(&self) -> Vec<(SimTime, NodeId, RemovalReason)> {
+        let removed = self.all(|event| match event {
+            TraceEvent::MemberRemoved { member_node, reason, .. } => Some((*member_node, *reason)),
+            _ => None,
+        });
+        let after = removed.into_iter().filter(|it| it.0 >= SimTime::ZERO);
+        after.map(|(at, _, (node, reason))| (at, node, reason)).collect()
+    }
+
+    /// How consumers' commits failed after time zero: when, on which process, whose commit, how.
+    pub fn commit_failures(&self) -> Vec<(SimTime, NodeId, CommitTrigger, CommitFailure)> {
+        let failed = self.all(|event| match event {
+            TraceEvent::CommitCompleted { trigger, failure: Some(failure), .. } => {
+                Some((*trigger, *failure))
+            }
+            _ => None,
+        });
+        let after = failed.into_iter().filter(|it| it.0 >= SimTime::ZERO);
+        after.map(|(at, node, (trigger, failure))| (at, node, trigger, failure)).collect()
+    }
+
+    /// The commits that coordinators answered after time zero: when, which process asked, what
+    /// it was answered, and the highest offset that it had asked for.
+    pub fn commit_answers(&self) -> Vec<(SimTime, NodeId, ErrorCode, Offset)> {
+        let answers = self.all(|event| match event {
+            TraceEvent::CommitAnswered { from, error, offsets, .. } => {
+                let highest = offsets.iter().map(|it| it.offset).max();
+                Some((*from, *error, highest.unwrap_or_default()))
+            }
+            _ => None,
+        });
+        let after = answers.into_iter().filter(|it| it.0 >= SimTime::ZERO);
+        after.map(|(at, _, (from, error, offset))| (at, from, error, offset)).collect()
+    }
+
+    /// What a process lost its membership by, as it learned it, after time zero.
+    pub fn memberships_lost(&self, node: NodeId) -> Vec<(SimTime, ErrorCode)> {
+        let lost = self.all(|event| match event {
+            TraceEvent::MembershipLost { error } => Some(*error),
+            _ => None,
+        });
+        let here = lost.into_iter().filter(|it| it.1 == node && it.0 >= SimTime::ZERO);
+        here.map(|(at, _, error)| (at, error)).collect()
+    }
+
+    /// The ids under which a process has joined its group, in order.
+    pub fn memberships(&self, node: NodeId) -> Vec<MemberId> {
+        let joined = self.all(|event| match event {
+            TraceEvent::MemberJoined { member, member_node, .. } => Some((*member, *member_node)),
+            _ => None,
+        });
+        let here = joined.into_iter().filter(|it| it.2.1 == node);
+        here.map(|(_, _, (member, _))| member).collect()
     }
 
     /// Every change of a partition after time zero: when, why, who leads under which epoch, and the ISR.

@@ -1,8 +1,9 @@
 //! Asking a transaction's coordinator whether a write belongs to it (KIP-890).
 //!
-//! Mirrors `AddPartitionsToTxnManager` and `Partition.maybeStartTransactionVerification`. A producer of `transaction.version` 2 does not add its
-//! partitions; the same request does it for it. Simplified: one transaction per request, where
-//! Kafka puts those that wait for the same coordinator together.
+//! Mirrors `AddPartitionsToTxnManager` and `Partition.maybeStartTransactionVerification`. A
+//! producer of `transaction.version` 2 does not add its partitions; the same request does it for
+//! it. Simplified: one transaction per request, where Kafka puts those that wait for the same
+//! coordinator together.
 
 use super::inter_broker_channel::InterBrokerPurpose;
 use super::log::VerificationGuard;
@@ -103,8 +104,9 @@ fn enqueue(
     Some((std::mem::replace(&mut queue[at], request), error))
 }
 
-/// What the writer learns of a coordinator's refusal (`AddPartitionsToTxnHandler`): producers expect
-/// INVALID_PRODUCER_EPOCH where they are fenced, and older ones do not know TRANSACTION_ABORTABLE.
+/// What the writer learns of a coordinator's refusal (`AddPartitionsToTxnHandler`): producers
+/// expect INVALID_PRODUCER_EPOCH where they are fenced, and older ones do not know
+/// TRANSACTION_ABORTABLE.
 fn refusal(error: ErrorCode, support: TransactionSupport) -> ErrorCode {
     match error {
         ErrorCode::ProducerFenced => ErrorCode::InvalidProducerEpoch,

@@ -118,6 +118,12 @@ impl Commits {
             && self.sync.is_none()
     }
 
+    /// A commit of the client's own is under way.
+    fn is_auto_committing(&self) -> bool {
+        let mut under_way = self.in_flight.iter().chain(&self.awaiting_coordinator);
+        under_way.any(|commit| is_auto(commit.trigger))
+    }
+
     /// Asynchronous commits wait for the coordinator to be found.
     pub fn wants_coordinator(&self) -> bool {
         !self.awaiting_coordinator.is_empty() || self.sync.is_some()
@@ -187,6 +193,10 @@ impl Consumer {
         if self.commits.next_auto_commit > cx.now() || self.setup.config.auto_commit.is_none() {
             return;
         }
+        // `AutoCommitState.hasInflightCommit` of the KIP-848 client.
+        if matches!(self.membership, Membership::Consumer(_)) && self.commits.is_auto_committing() {
+            return;
+        }
         self.restart_auto_commit(cx.now());
         let offsets = self.offsets_to_auto_commit();
         let id = self.commits.allocate();
@@ -229,7 +239,12 @@ impl Consumer {
     /// The coordinator has been found: sends what has waited for it.
     pub(super) fn commits_with_coordinator(&mut self, cx: &mut ConsumerCx<'_>) {
         while let Some(commit) = self.commits.awaiting_coordinator.pop_front() {
-            self.send_commit(cx, commit);
+            if self.knows_coordinator(cx) {
+                self.send_commit(cx, commit);
+            } else {
+                let error = ErrorCode::CoordinatorNotAvailable;
+                self.on_attempt(cx, commit, Attempt::Retriable(error));
+            }
         }
     }
 
@@ -448,6 +463,9 @@ impl Consumer {
         };
         self.on_reconciliation_committed(cx, id, failure);
         self.commits.is_fenced |= failure == Some(CommitFailure::FencedInstance);
+        if offsets.is_empty() && is_auto(trigger) {
+            return; // There was nothing to commit.
+        }
         let completed = Completed { trigger, offsets, failure };
         if self.behaviour.has_own_thread && is_auto(trigger) {
             self.conclude(cx, completed);

@@ -327,6 +327,13 @@ impl Consumer {
     /// Owns its partitions, has a position for each, nothing to rejoin and no commit under way.
     #[must_use]
     pub fn is_settled(&self) -> bool {
+        self.is_in_place() && self.commits.is_idle()
+    }
+
+    /// Owns its partitions and has a position for each, with nothing to rejoin. A commit may be
+    /// under way, as it always may with a short `auto.commit.interval.ms`.
+    #[must_use]
+    pub fn is_in_place(&self) -> bool {
         let is_member = match &self.membership {
             Membership::SelfAssigned => self.has_assigned_itself,
             Membership::Classic(member) => {
@@ -334,10 +341,7 @@ impl Consumer {
             }
             Membership::Consumer(member) => member.is_settled(),
         };
-        is_member
-            && self.callback.is_none()
-            && self.commits.is_idle()
-            && self.fetching.has_all_positions()
+        is_member && self.callback.is_none() && self.fetching.has_all_positions()
     }
 
     /// The partitions that it owns, ascending, and its position in each: offset of the next record

@@ -112,6 +112,8 @@ pub(super) struct Bench {
     pub now: SimTime,
     /// The coordinator, as FindCoordinator answers; none while it is elected.
     pub coordinator: Option<u16>,
+    /// How many partitions the topic has, as metadata is answered.
+    pub partitions: u16,
     disk: Disk,
     rng: NodeRng,
     outbox: Outbox<ConsumerTimer, ConsumerReport>,
@@ -133,6 +135,7 @@ impl Bench {
             consumer,
             now,
             coordinator: Some(2),
+            partitions: 2,
             disk,
             rng,
             outbox,
@@ -279,16 +282,16 @@ impl Bench {
     fn own_answer(&self, request: &Request) -> Option<Response> {
         match request {
             Request::Metadata(_) => {
-                let partitions = [P0, P1].map(|partition| PartitionMetadata {
-                    partition,
+                let each = |partition| PartitionMetadata {
+                    partition: TopicPartition::new(0, partition),
                     error: ErrorCode::None,
                     leader: Some(BrokerId(1)),
                     leader_epoch: LeaderEpoch(4),
                     replicas: SmallVec::from_slice(&[BrokerId(1)]),
-                });
+                };
                 Some(Response::Metadata(MetadataResponse {
                     brokers: [1, 2].map(|id| (BrokerId(id), NodeId(id))).to_vec(),
-                    partitions: partitions.to_vec(),
+                    partitions: (0..self.partitions).map(each).collect(),
                 }))
             }
             Request::FindCoordinator(_) => {

@@ -12,6 +12,7 @@ use acklab_vocab::trace::{
     Observer, PartitionChangeReason, RetryReason, RunHeader, SendOutcome, Stamped, TraceEvent,
     TruncationReason,
 };
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::consumers::Watch;
@@ -36,8 +37,8 @@ pub struct Biographer {
     pub(super) open_for: Option<ProducerId>,
     /// By consumer application.
     pub(super) watches: Vec<Watch>,
-    /// Processes that own its partition.
-    pub(super) owners: Vec<NodeId>,
+    /// Which partitions each consumer owns, by its own account.
+    pub(super) owned: BTreeMap<NodeId, Vec<TopicPartition>>,
     state: Option<PartitionState>,
     states: Vec<PartitionState>,
     copies: Vec<Copy>,
@@ -86,7 +87,7 @@ impl Biographer {
             written: Vec::new(),
             open_for: None,
             watches: Vec::new(),
-            owners: Vec::new(),
+            owned: BTreeMap::new(),
             state: None,
             states: Vec::new(),
             copies: Vec::new(),
@@ -419,7 +420,7 @@ impl Biographer {
         let holds = named.is_some_and(|broker| replicas.is_none_or(|of| of.contains(&broker)));
         let produced = node.and_then(|node| node.producer);
         let is_mine = produced.is_some_and(|(producer, _)| producer == self.record.producer);
-        let consumes = self.owners.contains(&stamped.node) && self.is_open(stamped.node);
+        let consumes = self.owns(stamped.node) && self.is_open(stamped.node);
         is_about_all || holds || is_mine || consumes
     }
 
@@ -447,6 +448,12 @@ impl Biographer {
             None => format!("{name} has no leader, ISR {isr}"),
         };
         self.line(stamped.at, String::new(), text, None);
+        let owners = self.owned.keys().copied();
+        let owners = owners.filter(|owner| self.owns(*owner) && self.is_open(*owner));
+        for owner in owners.collect::<Vec<NodeId>>() {
+            let text = format!("{} owns {}", self.name_of_node(owner), self.name_of(partition));
+            self.line(stamped.at, String::new(), text, None);
+        }
     }
 
     fn is_in(&self, records: &[Record]) -> bool {

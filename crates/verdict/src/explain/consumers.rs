@@ -208,23 +208,24 @@ impl Biographer {
     fn membership_fact(&mut self, stamped: &Stamped) -> bool {
         let node = stamped.node;
         let text = match &stamped.event {
-            TraceEvent::PartitionsAssigned { generation, added, .. } => {
+            TraceEvent::PartitionsAssigned { generation, added, owned, .. } => {
+                self.owned.insert(node, owned.to_vec());
                 let Some(partition) = added.iter().find(|id| self.is_here(**id)) else {
                     return true;
                 };
                 let name = self.name_of(*partition);
-                self.set_owner(node, true);
                 match generation {
                     Some(generation) => format!("owns {name} (generation {generation})"),
                     None => format!("has assigned itself {name}"),
                 }
             }
             TraceEvent::PartitionsRevoked { partitions, lost } => {
+                let owned = self.owned.entry(node).or_default();
+                owned.retain(|id| !partitions.contains(id));
                 let Some(partition) = partitions.iter().find(|id| self.is_here(**id)) else {
                     return true;
                 };
                 let name = self.name_of(*partition);
-                self.set_owner(node, false);
                 match lost {
                     true => format!("has lost {name}: it is no member any more"),
                     false => format!("gives {name} up"),
@@ -267,7 +268,7 @@ impl Biographer {
                 }
             }
             TraceEvent::MemberRemoved { group, member_node, reason, .. } => {
-                if self.is_open_group(*group) && self.owners.contains(member_node) {
+                if self.is_open_group(*group) && self.owns(*member_node) {
                     let why = match reason {
                         RemovalReason::Left(_) => "it left",
                         RemovalReason::SessionExpired => "silent for its session",
@@ -286,11 +287,10 @@ impl Biographer {
         true
     }
 
-    fn set_owner(&mut self, node: NodeId, owns: bool) {
-        self.owners.retain(|owner| *owner != node);
-        if owns {
-            self.owners.push(node);
-        }
+    /// Whether a process owns the record's partition, by its own account.
+    pub(super) fn owns(&self, node: NodeId) -> bool {
+        let owned = self.owned.get(&node);
+        self.partition.is_some_and(|id| owned.is_some_and(|owned| owned.contains(&id)))
     }
 
     // ---- transactions ---------------------------------------------------------------------------
@@ -394,7 +394,7 @@ impl Biographer {
             || output == Some(self.record.producer)
     }
 
-    fn name_of_node(&self, node: NodeId) -> String {
+    pub(super) fn name_of_node(&self, node: NodeId) -> String {
         names::node(self.header.as_ref().expect("the run has begun"), node)
     }
 }

@@ -157,7 +157,10 @@ fn crash_before_commit() -> Trace {
 
 #[test]
 fn the_life_of_a_reprocessed_record() {
-    check(&crash_before_commit(), 3, &expect![[r#"
+    check(
+        &crash_before_commit(),
+        3,
+        &expect![[r#"
         shop#3
 
            0.001000 s  shop           handed to the producer by the application
@@ -188,7 +191,8 @@ fn the_life_of_a_reprocessed_record() {
           Promise kept: a commit after processing promises at least once.
           Prevention: frequent commits make it fewer; transactions, or a sink that recognises repetitions,
           none.
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

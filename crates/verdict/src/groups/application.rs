@@ -28,8 +28,10 @@ pub struct Application {
     pub evictions: u64,
     /// How often it read its own committed offset or was reset, after time zero: by reset policy.
     pub resets: u64,
-    /// First and last processing.
-    pub worked: Option<(SimTime, SimTime)>,
+    /// When `poll()` first returned a record.
+    pub began: Option<SimTime>,
+    /// When it last processed one.
+    pub worked: Option<SimTime>,
     /// Its transactions' offsets were committed without its membership (before KIP-447).
     pub has_unfenced_offsets: bool,
     /// How far it is behind its group's committed offset.

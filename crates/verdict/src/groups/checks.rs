@@ -100,6 +100,8 @@ impl Groups {
                 let ended = group.ended_at(*member, *generation);
                 Committer::Member(*member, *generation, ended)
             }
+            // A coordinator whose log has lost the group does not know of its members.
+            (None, None) if group.home.is_some_and(|home| was_at_risk(world, home)) => return,
             (None, None) => Committer::NoMember(group.filled_since),
             (Some(_), None) | (None, Some(_)) => return,
         };
@@ -156,4 +158,10 @@ impl Groups {
             }
         }
     }
+}
+
+/// Whether a partition may have lost what was committed.
+fn was_at_risk(world: &World, partition: usize) -> bool {
+    let partition = &world.partitions[partition];
+    partition.has_lost_tail || partition.had_unclean_election
 }

@@ -451,7 +451,8 @@ fn verdict(evidences: &Evidences<'_>, index: usize, mut counts: GroupCounts) -> 
         behind: application.behind,
         processing_time: application
             .worked
-            .map(|(since, until)| until.since(since))
+            .zip(application.began)
+            .map(|(until, since)| until.since(since))
             .unwrap_or_default(),
         ..GroupVerdict::default()
     };

@@ -3,7 +3,9 @@
 use acklab_vocab::api::LeaveReason;
 use acklab_vocab::ids::{NodeId, Offset, TopicPartition};
 use acklab_vocab::time::{SimDuration, SimTime};
-use acklab_vocab::trace::{PositionSource, RemovalReason, Stamped, TraceEvent};
+use acklab_vocab::trace::{
+    ApplicationReaction, PositionSource, RemovalReason, Stamped, TraceEvent,
+};
 
 use super::Groups;
 use super::application::{Removed, exception};
@@ -247,8 +249,8 @@ impl Groups {
                 let stretch = Stretch { from, to, epoch, node, moment, transaction };
                 let Some(partition) = world.index_of(*partition) else { return };
                 let of = &mut self.applications[application];
-                let since = of.worked.map_or(at, |(since, _)| since);
-                of.worked = Some((since, at));
+                of.worked = Some(at);
+                of.began.get_or_insert(at);
                 let Some(reading) = of.reading_mut(partition) else { return };
                 reading.processed(stretch, changes);
                 return;
@@ -256,6 +258,9 @@ impl Groups {
             TraceEvent::ApplicationFailed { failure, reaction, .. } => {
                 let member = &mut self.members[usize::from(node.0)];
                 member.failures.push((moment, *failure, *reaction));
+                if *reaction != ApplicationReaction::Ignored {
+                    self.disown(application, node, at);
+                }
             }
             TraceEvent::HandedOverRecordsDropped { partition, from, to } => {
                 let Some(partition) = world.index_of(*partition) else { return };
@@ -272,13 +277,16 @@ impl Groups {
     /// it.
     pub fn delivered(
         &mut self,
+        at: SimTime,
         node: NodeId,
         partition: usize,
         from: Offset,
         end: Offset,
     ) -> Option<Offset> {
         let application = self.application_on(node)?;
-        let reading = self.applications[application].reading_mut(partition)?;
+        let of = &mut self.applications[application];
+        of.began.get_or_insert(at);
+        let reading = of.reading_mut(partition)?;
         let known = reading.delivered.max(from);
         reading.delivered = reading.delivered.max(end);
         reading.position = Some(end);

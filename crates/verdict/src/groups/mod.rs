@@ -244,7 +244,6 @@ impl Groups {
                         offsets.iter().all(|of| of.partition != id)
                     };
                     for (partition, track) in group.tracks.iter_mut().enumerate() {
-                        track.appended.clear();
                         if track.current.is_some() && is_gone(partition) {
                             track.commit(moment, None, None);
                         }
@@ -253,6 +252,9 @@ impl Groups {
                 for of in offsets.iter() {
                     let Some(partition) = world.index_of(of.partition) else { continue };
                     let track = &mut group.tracks[partition];
+                    if from.is_none() {
+                        track.becomes_visible(Some(of.offset));
+                    }
                     if from.is_some() || track.current != Some(of.offset) {
                         track.commit(moment, *from, Some(of.offset));
                     }

@@ -82,7 +82,7 @@ pub struct GroupVerdict {
     pub lag: LagSeries,
     /// The most records between the end of a partition and the position in it.
     pub behind: u64,
-    /// From its first processing to its last.
+    /// From the first record that `poll()` returned to the last that was processed.
     pub processing_time: SimDuration,
 }
 

@@ -157,6 +157,14 @@ fn a_new_coordinator_has_what_its_log_has() {
 }
 
 #[test]
+fn a_commit_that_an_earlier_coordinator_left_open_may_become_visible_later() {
+    let mut trace = group("4.1");
+    trace.append_offset(5, None).loaded(None).append_offset(6, None);
+    trace.loaded(Some(5)).commit_visible(0, 6);
+    assert_eq!(broken(&trace), []);
+}
+
+#[test]
 fn nothing_is_committed_beyond_the_high_watermark() {
     let mut trace = group("3.9");
     trace.commit(0, 1, 11);

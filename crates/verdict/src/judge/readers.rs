@@ -50,7 +50,7 @@ impl State {
         if batch.transactional && of.is_some_and(|of| of.read_committed) {
             self.world.on_transactional_read(scene, batch);
         }
-        let fresh = self.groups.delivered(stamped.node, scene.partition, *from, *to);
+        let fresh = self.groups.delivered(stamped.at, stamped.node, scene.partition, *from, *to);
         let Some(fresh) = fresh.filter(|fresh| fresh < to) else { return };
         let known = fresh.distance_from(batch.base_offset) as usize;
         let end = to.distance_from(batch.base_offset) as usize;

@@ -1,8 +1,9 @@
 //! One replica's log on a broker: offsets, high watermark, leader epochs, producer state.
 //!
 //! Mirrors `UnifiedLog` and `LocalLog`, with [`leader_epochs`] (`LeaderEpochFileCache`),
-//! [`producer_state`], [`transactions`] and [`verification`] (`ProducerStateManager`). The batches and the epoch entries are on the
-//! [`Disk`]; the high watermark, the producer state and the transactions die with the process.
+//! [`producer_state`], [`transactions`] and [`verification`] (`ProducerStateManager`). The batches
+//! and the epoch entries are on the [`Disk`]; the high watermark, the producer state and the
+//! transactions die with the process.
 //!
 //! Left out: several segment files per log. A filled segment matters because Kafka flushes it, so
 //! its end is tracked; reads that stop at the end of a segment only cost another fetch. Left out as
@@ -206,8 +207,8 @@ impl Log {
 
     /// Appends a producer's batch as the leader of `leader_epoch`, or recognises it.
     ///
-    /// The order is that of `UnifiedLog.append`: size, then duplicate, verification, producer epoch,
-    /// sequence. `guard`: that of the verification that let the batch in, if there was one.
+    /// The order is that of `UnifiedLog.append`: size, then duplicate, verification, producer
+    /// epoch, sequence. `guard`: that of the verification that let the batch in, if there was one.
     ///
     /// # Errors
     /// Nothing is written.
@@ -465,8 +466,8 @@ impl Log {
         self.verifications.expire(now, self.producers.expiration());
     }
 
-    /// Aborted transactions with something in `from..below`: producer and first offset, ascending by
-    /// offset.
+    /// Aborted transactions with something in `from..below`: producer and first offset, ascending
+    /// by offset.
     #[must_use]
     pub fn aborted_in(&self, from: Offset, below: Offset) -> SmallVec<[(ProducerId, Offset); 1]> {
         self.transactions.aborted_in(from, below)

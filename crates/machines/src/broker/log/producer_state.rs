@@ -261,8 +261,8 @@ impl ProducerStates {
         self.entries.clear();
     }
 
-    /// Forgets producers whose last record is `producer.id.expiration.ms` old or older and that have
-    /// no open transaction (`removeExpiredProducers`).
+    /// Forgets producers whose last record is `producer.id.expiration.ms` old or older and that
+    /// have no open transaction (`removeExpiredProducers`).
     pub fn expire(&mut self, now: SimTime) {
         let expiration = self.expiration;
         self.entries.retain(|entry| {

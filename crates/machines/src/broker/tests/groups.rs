@@ -3,6 +3,7 @@
 
 mod bench;
 mod commits;
+mod consumer_protocol;
 mod failover;
 mod membership;
 mod random;

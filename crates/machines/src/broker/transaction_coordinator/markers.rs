@@ -1,9 +1,9 @@
 //! Markers on their way from a coordinator to the leaders of a transaction's partitions.
 //!
 //! Mirrors `TransactionMarkerChannelManager` and `TransactionMarkerRequestCompletionHandler`: a
-//! queue per broker, one WriteTxnMarkers in flight to each, itself included. What is refused or lost
-//! goes to whoever leads by then. When every marker is written, the end of the transaction goes into
-//! the log, and only then may the next one begin.
+//! queue per broker, one WriteTxnMarkers in flight to each, itself included. What is refused or
+//! lost goes to whoever leads by then. When every marker is written, the end of the transaction
+//! goes into the log, and only then may the next one begin.
 //!
 //! Simplified: where the same broker refuses and nothing new is known, Kafka asks again at once,
 //! round trip after round trip; here after [`RETRY_BACKOFF`]. As in Kafka, what waits for a leader

@@ -1,7 +1,8 @@
-//! `cooperative-sticky`: as `sticky`, but a partition that changes its owner is given to nobody in this rebalance.
+//! `cooperative-sticky`: as `sticky`, but a partition that changes its owner is given to nobody in
+//! this rebalance.
 //!
-//! Mirrors `CooperativeStickyAssignor` (KIP-429). The old owner revokes it and joins again; the next rebalance finds it
-//! without an owner and gives it away.
+//! Mirrors `CooperativeStickyAssignor` (KIP-429). The old owner revokes it and joins again; the
+//! next rebalance finds it without an owner and gives it away.
 
 use super::sticky::{self, Sticky};
 use super::{PartitionCounts, Shares};

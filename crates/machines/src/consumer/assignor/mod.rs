@@ -1,11 +1,14 @@
-//! Assignors: how the leader of a classic group shares out the partitions (`partition.assignment.strategy`).
+//! Assignors: how the leader of a classic group shares out the partitions
+//! (`partition.assignment.strategy`).
 //!
-//! Mirrors `AbstractPartitionAssignor` and its four implementations in Kafka's client, one file each. Everything is a
-//! pure function of what the members said when they joined, of the partitions that the leader knows of, and of the rules
-//! of its version. Where Kafka iterates over a `HashMap`, members go in the order of their ids.
+//! Mirrors `AbstractPartitionAssignor` and its four implementations in Kafka's client, one file
+//! each. Everything is a pure function of what the members said when they joined, of the partitions
+//! that the leader knows of, and of the rules of its version. Where Kafka iterates over a
+//! `HashMap`, members go in the order of their ids.
 //!
-//! Left out: racks (`client.rack`, KIP-881). No client of the simulation has one, and without them the assignors do
-//! exactly this. Topics are ordered by [`TopicId`] where Kafka orders them by name: the order of a scenario's topics.
+//! Left out: racks (`client.rack`, KIP-881). No client of the simulation has one, and without them
+//! the assignors do exactly this. Topics are ordered by [`TopicId`] where Kafka orders them by
+//! name: the order of a scenario's topics.
 
 mod cooperative_sticky;
 mod range;
@@ -27,11 +30,13 @@ pub type PartitionCounts = BTreeMap<TopicId, u16>;
 /// What each member is to own, while an assignor works on it.
 pub(crate) type Shares = BTreeMap<MemberId, BTreeSet<TopicPartition>>;
 
-/// Shares out the partitions of all topics that somebody subscribes to (`ConsumerPartitionAssignor.assign`).
+/// Shares out the partitions of all topics that somebody subscribes to
+/// (`ConsumerPartitionAssignor.assign`).
 ///
-/// Topics without an entry in `counts` are left out, as those without metadata are in Kafka. The result has every member
-/// once, ascending, each with its partitions ascending. What the members say that they own matters only to the sticky
-/// assignors; `sticky` (eager) members are to say what they were assigned last.
+/// Topics without an entry in `counts` are left out, as those without metadata are in Kafka. The
+/// result has every member once, ascending, each with its partitions ascending. What the members
+/// say that they own matters only to the sticky assignors; `sticky` (eager) members are to say what
+/// they were assigned last.
 #[must_use]
 pub fn assign(
     assignor: Assignor,
@@ -59,8 +64,8 @@ fn subscribed(members: &[JoinGroupMember], counts: &PartitionCounts) -> Partitio
     counts.iter().filter_map(exists).collect()
 }
 
-/// Members in the order in which partitions are dealt out: static members by their instance id, then dynamic members by
-/// their member id (`AbstractPartitionAssignor.MemberInfo`).
+/// Members in the order in which partitions are dealt out: static members by their instance id,
+/// then dynamic members by their member id (`AbstractPartitionAssignor.MemberInfo`).
 fn in_dealing_order(members: &[JoinGroupMember]) -> Vec<&JoinGroupMember> {
     let key = |member: &&JoinGroupMember| -> (bool, Option<GroupInstanceId>, MemberId) {
         (member.instance.is_none(), member.instance, member.member)

@@ -1,7 +1,7 @@
 //! `range`: each topic by itself is cut into contiguous blocks, one for each of its subscribers.
 //!
-//! Mirrors `RangeAssignor`. The first members get the larger blocks of every topic, so the surplus adds up on them when
-//! there are many topics.
+//! Mirrors `RangeAssignor`. The first members get the larger blocks of every topic, so the surplus
+//! adds up on them when there are many topics.
 
 use super::{PartitionCounts, Shares, empty_shares, in_dealing_order, subscribes};
 use acklab_vocab::api::JoinGroupMember;
@@ -27,8 +27,8 @@ pub(super) fn assign(members: &[JoinGroupMember], counts: &PartitionCounts) -> S
     shares
 }
 
-/// Cuts `count` partitions into one block for each of `subscribers`: first partition and length. The first
-/// `count mod subscribers` blocks are longer by one.
+/// Cuts `count` partitions into one block for each of `subscribers`: first partition and length.
+/// The first `count mod subscribers` blocks are longer by one.
 pub(crate) fn blocks(count: u32, subscribers: u32) -> impl Iterator<Item = (u32, u32)> {
     let quota = count.checked_div(subscribers).unwrap_or(0);
     let surplus = count.checked_rem(subscribers).unwrap_or(0);

@@ -1,7 +1,8 @@
-//! `roundrobin`: one partition after the other to a circle of members; who does not subscribe to the topic is passed over.
+//! `roundrobin`: one partition after the other to a circle of members; who does not subscribe to
+//! the topic is passed over.
 //!
-//! Mirrors `RoundRobinAssignor`. With equal subscriptions nobody has more than one partition more than another; with
-//! different ones it can be quite uneven.
+//! Mirrors `RoundRobinAssignor`. With equal subscriptions nobody has more than one partition more
+//! than another; with different ones it can be quite uneven.
 
 use super::{PartitionCounts, Shares, empty_shares, in_dealing_order, partitions_of, subscribes};
 use acklab_vocab::api::JoinGroupMember;

@@ -1,11 +1,12 @@
-//! What the coordinator's answer to a commit means to a member of a KIP-848 group: `CommitRequestManager`.
+//! What the coordinator's answer to a commit means to a member of a KIP-848 group:
+//! `CommitRequestManager`.
 
 use crate::consumer::commit_outcome::{Attempt, Lesson};
 use acklab_vocab::error::ErrorCode;
 use acklab_vocab::trace::CommitFailure;
 
-/// The outcome of one answer: the first error of a partition decides. Only heartbeats end a membership, so a commit that is
-/// refused teaches the member nothing about it.
+/// The outcome of one answer: the first error of a partition decides. Only heartbeats end a
+/// membership, so a commit that is refused teaches the member nothing about it.
 pub(in crate::consumer) fn outcome(
     errors: impl IntoIterator<Item = ErrorCode>,
 ) -> (Attempt, Lesson) {

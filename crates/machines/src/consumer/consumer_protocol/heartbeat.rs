@@ -1,8 +1,9 @@
 //! Heartbeats of a KIP-848 member, which carry everything: joining, acknowledging, leaving.
 //!
-//! Mirrors `AbstractHeartbeatRequestManager` and `ConsumerHeartbeatRequestManager`. One heartbeat is under way at a time; one
-//! is due at every interval that the coordinator gives, and at once when the member joins or acknowledges. What has not
-//! changed since the last one is left out; after a failure everything is said again.
+//! Mirrors `AbstractHeartbeatRequestManager` and `ConsumerHeartbeatRequestManager`. One heartbeat
+//! is under way at a time; one is due at every interval that the coordinator gives, and at once
+//! when the member joins or acknowledges. What has not changed since the last one is left out;
+//! after a failure everything is said again.
 
 use super::{ConsumerMember, LocalAssignment, MemberState};
 use crate::consumer::coordinator::GroupPurpose;
@@ -119,7 +120,8 @@ impl ConsumerMember {
 }
 
 impl Consumer {
-    /// What the background thread does when a heartbeat is due, or the application has not polled for too long.
+    /// What the background thread does when a heartbeat is due, or the application has not polled
+    /// for too long.
     pub(in crate::consumer) fn run_consumer_heartbeats(&mut self, cx: &mut ConsumerCx<'_>) {
         let now = cx.now();
         let Membership::Consumer(member) = &self.membership else { return };
@@ -177,7 +179,8 @@ impl Consumer {
         self.send_to_coordinator(cx, Request::ConsumerGroupHeartbeat(request), purpose, timeout);
     }
 
-    /// Says that it leaves; nobody waits for the answer (`transitionToSendingLeaveGroup`). A static member only goes away.
+    /// Says that it leaves; nobody waits for the answer (`transitionToSendingLeaveGroup`). A static
+    /// member only goes away.
     pub(in crate::consumer) fn leave_consumer_group(
         &mut self,
         cx: &mut ConsumerCx<'_>,

@@ -1,17 +1,19 @@
 //! Membership in a KIP-848 group, where the coordinator assigns (`group.protocol=consumer`).
 //!
-//! Mirrors `AbstractMembershipManager` with `ConsumerMembershipManager`: [`ConsumerMember`] is what they hold. The heartbeats
-//! that carry it are in `heartbeat` (`AbstractHeartbeatRequestManager`), the way from one assignment to the next in
-//! `reconciliation`, what its commits are answered in `commit_outcome` (`CommitRequestManager`). There is no join and no
-//! sync: a heartbeat at epoch 0 joins, its answer may bring an assignment, and the next one acknowledges it.
+//! Mirrors `AbstractMembershipManager` with `ConsumerMembershipManager`: [`ConsumerMember`] is what
+//! they hold. The heartbeats that carry it are in `heartbeat` (`AbstractHeartbeatRequestManager`),
+//! the way from one assignment to the next in `reconciliation`, what its commits are answered in
+//! `commit_outcome` (`CommitRequestManager`). There is no join and no sync: a heartbeat at epoch 0
+//! joins, its answer may bring an assignment, and the next one acknowledges it.
 //!
-//! In `AsyncKafkaConsumer` all of this runs in a background thread, except for the application's rebalance listener, which
-//! is called inside `poll()` and `close()`. Here every application has a listener, and the commit before a revocation is
-//! bound to `poll()` as well (`maybeReconcile(canCommit)`), so an assignment is taken on inside `poll()` alone; heartbeats
-//! go on all the time.
+//! In `AsyncKafkaConsumer` all of this runs in a background thread, except for the application's
+//! rebalance listener, which is called inside `poll()` and `close()`. Here every application has a
+//! listener, and the commit before a revocation is bound to `poll()` as well
+//! (`maybeReconcile(canCommit)`), so an assignment is taken on inside `poll()` alone; heartbeats go
+//! on all the time.
 //!
-//! Left out: subscriptions that change, regular expressions, topic ids that are not known yet (the metadata of the
-//! subscribed topics names them), `unsubscribe()`.
+//! Left out: subscriptions that change, regular expressions, topic ids that are not known yet (the
+//! metadata of the subscribed topics names them), `unsubscribe()`.
 
 mod commit_outcome;
 pub(super) mod heartbeat;
@@ -46,9 +48,11 @@ pub(super) enum MemberState {
     Acknowledging,
     /// It has what it was given.
     Stable,
-    /// The coordinator does not know it, or not in this epoch: it gives everything up and joins again.
+    /// The coordinator does not know it, or not in this epoch: it gives everything up and joins
+    /// again.
     Fenced,
-    /// It has left because the application did not poll: it gives everything up and joins again with the next poll.
+    /// It has left because the application did not poll: it gives everything up and joins again
+    /// with the next poll.
     Stale,
     /// It cannot go on.
     Fatal,
@@ -83,7 +87,8 @@ impl MemberState {
     }
 }
 
-/// An assignment with a number of the client's own, so that one that comes again is acknowledged again.
+/// An assignment with a number of the client's own, so that one that comes again is acknowledged
+/// again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct LocalAssignment {
     number: u64,
@@ -134,8 +139,8 @@ impl ConsumerMember {
         }
     }
 
-    /// Epoch and id with which it commits: no epoch unless it is a member. Without the rule `ClientMadeMemberId` it says no
-    /// id then either.
+    /// Epoch and id with which it commits: no epoch unless it is a member. Without the rule
+    /// `ClientMadeMemberId` it says no id then either.
     pub fn commit_identity(&self) -> super::coordinator::Identity {
         let member = self.id.filter(|_| self.keeps_id || self.epoch.is_some());
         super::coordinator::Identity { generation: self.epoch, member }

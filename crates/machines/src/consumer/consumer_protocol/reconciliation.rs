@@ -1,9 +1,10 @@
 //! Taking an assignment on: commit, give up what it lacks, take what is new, acknowledge.
 //!
-//! Mirrors `AbstractMembershipManager.maybeReconcile`, `revokeAndAssign` and `maybeAbortReconciliation`, and
-//! `CommitRequestManager.maybeAutoCommitSyncBeforeRevocation`. One assignment is taken on at a time; if another comes
-//! meanwhile, it is the next one's turn after the first has been acknowledged. A member that has fallen out gives everything
-//! up first, and joins again when its listener has returned.
+//! Mirrors `AbstractMembershipManager.maybeReconcile`, `revokeAndAssign` and
+//! `maybeAbortReconciliation`, and `CommitRequestManager.maybeAutoCommitSyncBeforeRevocation`. One
+//! assignment is taken on at a time; if another comes meanwhile, it is the next one's turn after
+//! the first has been acknowledged. A member that has fallen out gives everything up first, and
+//! joins again when its listener has returned.
 
 use super::{LocalAssignment, MemberState};
 use crate::consumer::{Callback, Consumer, ConsumerCx, Membership};
@@ -28,7 +29,8 @@ pub(in crate::consumer) enum Settling {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Reconciliation {
     assignment: LocalAssignment,
-    /// What the commit may take at most, as the coordinator waits no longer: `max.poll.interval.ms`.
+    /// What the commit may take at most, as the coordinator waits no longer:
+    /// `max.poll.interval.ms`.
     committed_by: SimTime,
     retries: u32,
     stage: Stage,
@@ -150,8 +152,8 @@ impl Consumer {
         self.commit_async(cx, id, offsets, CommitTrigger::AutoRevocation);
     }
 
-    /// A commit is over: if it was that before the move, it is tried again after a retriable failure, and after one with an
-    /// epoch that has become stale.
+    /// A commit is over: if it was that before the move, it is tried again after a retriable
+    /// failure, and after one with an epoch that has become stale.
     pub(in crate::consumer) fn on_reconciliation_committed(
         &mut self,
         cx: &mut ConsumerCx<'_>,
@@ -198,8 +200,8 @@ impl Consumer {
         }
     }
 
-    /// The listener has given up what the assignment lacks. Whether the member goes on to what is new: not if it has fallen
-    /// out meanwhile.
+    /// The listener has given up what the assignment lacks. Whether the member goes on to what is
+    /// new: not if it has fallen out meanwhile.
     pub(in crate::consumer) fn goes_on_reconciling(&mut self) -> bool {
         let Membership::Consumer(member) = &mut self.membership else { return true };
         let goes_on = member.state == MemberState::Reconciling && member.reconciliation.is_some();

@@ -223,3 +223,32 @@ fn a_refused_join_is_repeated_after_the_backoff_or_fails_the_poll() {
         assert_eq!(bench.did(), [Did::Report(ConsumerReport::Failed(error))]);
     }
 }
+
+#[test]
+fn the_leader_joins_again_when_a_topic_has_got_more_partitions() {
+    let mut bench = Bench::new(setup(config(MODERN)));
+    bench.poll(1_000);
+    bench.answer_join_with(joined_as_leader(1));
+    bench.answer_sync(&[P0]);
+    bench.call(ConsumerCall::ListenerReturned);
+    bench.answer_offsets(&[(P0, 0)]);
+    bench.did();
+    bench.partitions = 3;
+    bench.consumer.client.request_update();
+    bench.pass(millis(200));
+    bench.answer_fetch(&[]);
+    assert_eq!(bench.did(), [revoked(&[P0], false)]);
+    bench.call(ConsumerCall::ListenerReturned);
+    let said = subscription(&[], Some(1));
+    assert_eq!(bench.did(), [gave_up(&[P0], false), join(Some(ME), said)]);
+}
+
+#[test]
+fn a_follower_does_not() {
+    let mut bench = Bench::stable(config(MODERN));
+    bench.partitions = 3;
+    bench.consumer.client.request_update();
+    bench.poll(1_000);
+    bench.pass(millis(200));
+    assert_eq!(bench.did(), []);
+}

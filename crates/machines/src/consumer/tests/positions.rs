@@ -2,6 +2,9 @@
 
 use super::*;
 use acklab_vocab::config::AutoOffsetReset;
+use acklab_vocab::ids::CoordinatorEpoch;
+use acklab_vocab::record::Payload;
+use acklab_vocab::transaction::{TransactionMarker, TransactionResult};
 
 fn waiting_for_offsets(config: MemberConfig) -> Bench {
     let mut bench = Bench::new(setup(config));
@@ -133,4 +136,19 @@ fn what_was_fetched_of_a_partition_that_is_given_up_is_dropped() {
     bench.answer_offsets(&[(P0, 0)]);
     assert_eq!(bench.did(), [from_committed(P0, None, 0)]);
     assert_eq!(bench.count(|request| matches!(request, Request::Fetch(_))), 1);
+}
+
+#[test]
+fn a_marker_is_passed_over_and_poll_returns_because_the_position_has_moved() {
+    let mut bench = Bench::stable(config(MODERN));
+    let marker = TransactionMarker {
+        result: TransactionResult::Commit,
+        coordinator_epoch: CoordinatorEpoch(0),
+    };
+    let marker = RecordBatch { payload: Payload::Marker(marker), ..(*batch(0, 1)).clone() };
+    bench.poll(1_000);
+    bench.answer_fetch(&[(P0, Arc::new(marker))]);
+    assert_eq!(bench.did(), [polled(&[])]);
+    let positions: Vec<_> = bench.consumer.positions().collect();
+    assert_eq!(positions, [(P0, Some(Offset(1))), (P1, Some(Offset(0)))]);
 }

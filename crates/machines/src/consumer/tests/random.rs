@@ -198,7 +198,7 @@ impl Random {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
     #[test]
-    fn nothing_breaks_it(setup in any_config(), events in prop::collection::vec(event(), 1..120)) {
+    fn nothing_breaks_it(setup in any_config(), events in prop::collection::vec(event(), 1..240)) {
         let bench = Bench::new(setup);
         let waiting = Waiting::default();
         let mut random = Random { bench, waiting, generation: 0, next: [None; 2] };

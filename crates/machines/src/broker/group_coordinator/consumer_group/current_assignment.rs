@@ -1,11 +1,13 @@
-//! The reconciliation of one member: from what it owns to what it is to own, without ever taking a partition that another
-//! still has.
+//! The reconciliation of one member: from what it owns to what it is to own, without ever taking a
+//! partition that another still has.
 //!
-//! Mirrors `CurrentAssignmentBuilder` (KIP-848). A member that has to give up partitions stays in its epoch until its
-//! heartbeat shows that it has; partitions of its target that others have not given up are left out until they have.
+//! Mirrors `CurrentAssignmentBuilder` (KIP-848). A member that has to give up partitions stays in
+//! its epoch until its heartbeat shows that it has; partitions of its target that others have not
+//! given up are left out until they have.
 //!
-//! Left out: the `UNKNOWN` state of a downgraded coordinator, and the check against a changed subscription that 4.1 added
-//! (a topic that the member no longer subscribes to leaves its target in the same heartbeat anyway).
+//! Left out: the `UNKNOWN` state of a downgraded coordinator, and the check against a changed
+//! subscription that 4.1 added (a topic that the member no longer subscribes to leaves its target
+//! in the same heartbeat anyway).
 
 use acklab_vocab::group::{CurrentAssignment, MemberState};
 use acklab_vocab::ids::{Generation, TopicPartition};
@@ -23,8 +25,8 @@ pub(super) struct Reconciliation<'a> {
 }
 
 impl Reconciliation<'_> {
-    /// The member's next state, or its present one where it cannot go on. `is_taken`: some member has the partition, or has
-    /// not given it up.
+    /// The member's next state, or its present one where it cannot go on. `is_taken`: some member
+    /// has the partition, or has not given it up.
     pub(super) fn next(
         &self,
         current: &CurrentAssignment,

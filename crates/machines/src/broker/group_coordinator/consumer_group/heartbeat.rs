@@ -1,8 +1,9 @@
 //! What the coordinator of a KIP-848 group answers to a heartbeat, and what it writes.
 //!
-//! Mirrors `GroupMetadataManager.consumerGroupHeartbeat`, `consumerGroupLeave` and `consumerGroupFenceMember`, in their
-//! order of validation. Pure: a request and the group as it is give records, an answer, deadlines and facts. A request
-//! that is refused writes nothing and does not prolong the session.
+//! Mirrors `GroupMetadataManager.consumerGroupHeartbeat`, `consumerGroupLeave` and
+//! `consumerGroupFenceMember`, in their order of validation. Pure: a request and the group as it is
+//! give records, an answer, deadlines and facts. A request that is refused writes nothing and does
+//! not prolong the session.
 
 use super::assignor::PartitionCounts;
 use super::step::Step;
@@ -39,8 +40,8 @@ pub(in crate::broker) enum Deadlines {
     Cancel,
     /// The session begins anew.
     Session {
-        /// What becomes of the deadline for giving up partitions: `None` leaves it, `Some(None)` cancels it, and otherwise it
-        /// is set to so long from now.
+        /// What becomes of the deadline for giving up partitions: `None` leaves it, `Some(None)`
+        /// cancels it, and otherwise it is set to so long from now.
         revocation: Option<Option<SimDuration>>,
     },
 }
@@ -249,8 +250,8 @@ impl ConsumerGroup {
         records
     }
 
-    /// The members of a group that was read from the log, and how long each has to give up partitions if it is told to
-    /// (`GroupMetadataManager.onLoaded`).
+    /// The members of a group that was read from the log, and how long each has to give up
+    /// partitions if it is told to (`GroupMetadataManager.onLoaded`).
     pub(super) fn loaded(&self) -> impl Iterator<Item = (MemberId, Option<SimDuration>)> + '_ {
         self.members.iter().map(|(&id, member)| {
             let timeout = member.metadata.rebalance_timeout;
@@ -259,8 +260,9 @@ impl ConsumerGroup {
     }
 }
 
-/// A member has to be in the epoch that it says, or in the one before while it owns nothing that it was not given since:
-/// then the answer that told it the new epoch was lost (`throwIfConsumerGroupMemberEpochIsInvalid`).
+/// A member has to be in the epoch that it says, or in the one before while it owns nothing that it
+/// was not given since: then the answer that told it the new epoch was lost
+/// (`throwIfConsumerGroupMemberEpochIsInvalid`).
 fn check_epoch(
     current: &CurrentAssignment,
     said: Generation,

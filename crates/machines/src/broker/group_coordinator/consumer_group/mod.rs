@@ -1,13 +1,15 @@
-//! A KIP-848 group as its coordinator holds it: members, epochs, the target assignment, who owns what.
+//! A KIP-848 group as its coordinator holds it: members, epochs, the target assignment, who owns
+//! what.
 //!
 //! Mirrors `ConsumerGroup` and `ConsumerGroupMember` (`coordinator.group.modern.consumer`), and of
-//! `GroupMetadataManager` the `replay` methods. Nothing here decides: [`heartbeat`] answers a request with records, the
-//! coordinator appends them, and only [`ConsumerGroup::replay`] changes the group, when they are written as when a new
-//! coordinator reads them.
+//! `GroupMetadataManager` the `replay` methods. Nothing here decides: [`heartbeat`] answers a
+//! request with records, the coordinator appends them, and only [`ConsumerGroup::replay`] changes
+//! the group, when they are written as when a new coordinator reads them.
 //!
-//! Left out: members of the classic protocol in a KIP-848 group and the conversion of groups that have members
-//! (`group.consumer.migration.policy`, for rolling upgrades; here the coordinator refuses them, see `request.rs`), and
-//! subscriptions by regular expression. Topics that no broker knows yet are not in the assignment.
+//! Left out: members of the classic protocol in a KIP-848 group and the conversion of groups that
+//! have members (`group.consumer.migration.policy`, for rolling upgrades; here the coordinator
+//! refuses them, see `request.rs`), and subscriptions by regular expression. Topics that no broker
+//! knows yet are not in the assignment.
 
 pub(in crate::broker) mod assignor;
 mod current_assignment;
@@ -52,8 +54,9 @@ pub(in crate::broker) struct ConsumerGroup {
     static_members: BTreeMap<GroupInstanceId, MemberId>,
     /// Who has a partition, or has not given it up.
     owners: BTreeMap<TopicPartition, MemberId>,
-    /// How many partitions the subscribed topics had when the target was computed; `None` if nobody knows (the group was
-    /// read from the log). Not in the log, as topics do not change while coordinators do.
+    /// How many partitions the subscribed topics had when the target was computed; `None` if nobody
+    /// knows (the group was read from the log). Not in the log, as topics do not change while
+    /// coordinators do.
     pub(in crate::broker) subscribed: Option<PartitionCounts>,
 }
 
@@ -126,8 +129,8 @@ impl ConsumerGroup {
         Some((member, self.members.get(&member)?))
     }
 
-    /// Whether a commit may be accepted (`ConsumerGroup.validateOffsetCommit`). `member` and `epoch`: as the request has
-    /// them; `None` of a consumer that is no member.
+    /// Whether a commit may be accepted (`ConsumerGroup.validateOffsetCommit`). `member` and
+    /// `epoch`: as the request has them; `None` of a consumer that is no member.
     ///
     /// # Errors
     /// - UNKNOWN_MEMBER_ID: no such member, or none was said while the group has members.
@@ -143,8 +146,9 @@ impl ConsumerGroup {
         self.validate_epoch(member, epoch)
     }
 
-    /// Whether offsets may be fetched (`ConsumerGroup.validateOffsetFetch`). Kafka checks what is committed of the group;
-    /// here it is what is written, which differs only for a heartbeat of the same member that is not answered yet.
+    /// Whether offsets may be fetched (`ConsumerGroup.validateOffsetFetch`). Kafka checks what is
+    /// committed of the group; here it is what is written, which differs only for a heartbeat of
+    /// the same member that is not answered yet.
     ///
     /// # Errors
     /// - UNKNOWN_MEMBER_ID, STALE_MEMBER_EPOCH: as for a commit.
@@ -171,7 +175,8 @@ impl ConsumerGroup {
         }
     }
 
-    /// Applies a record of this group (`GroupMetadataManager.replay`). Returns whether the group is still there.
+    /// Applies a record of this group (`GroupMetadataManager.replay`). Returns whether the group is
+    /// still there.
     pub(in crate::broker) fn replay(&mut self, record: &ConsumerGroupRecord) -> bool {
         match record {
             ConsumerGroupRecord::Epoch(_, Some(epoch)) => self.epoch = *epoch,

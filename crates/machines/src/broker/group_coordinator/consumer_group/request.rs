@@ -1,11 +1,14 @@
-//! The coordinator at work on KIP-848 groups: requests, deadlines, what is written and what is read.
+//! The coordinator at work on KIP-848 groups: requests, deadlines, what is written and what is
+//! read.
 //!
-//! Mirrors `GroupCoordinatorService.consumerGroupHeartbeat` and the session and rebalance timeouts of
-//! `GroupMetadataManager`. A group changes as soon as its records are written, and is answered when they are replicated.
+//! Mirrors `GroupCoordinatorService.consumerGroupHeartbeat` and the session and rebalance timeouts
+//! of `GroupMetadataManager`. A group changes as soon as its records are written, and is answered
+//! when they are replicated.
 //!
-//! Groups change their protocol only while they have no members (`getOrMaybeCreateConsumerGroup` with the migration policy
-//! `disabled`): a KIP-848 member that joins a classic group with members gets GROUP_ID_NOT_FOUND, and a classic one that
-//! joins a KIP-848 group with members INCONSISTENT_GROUP_PROTOCOL. The offsets stay.
+//! Groups change their protocol only while they have no members (`getOrMaybeCreateConsumerGroup`
+//! with the migration policy `disabled`): a KIP-848 member that joins a classic group with members
+//! gets GROUP_ID_NOT_FOUND, and a classic one that joins a KIP-848 group with members
+//! INCONSISTENT_GROUP_PROTOCOL. The offsets stay.
 
 use super::heartbeat::{Answered, Deadlines, HeartbeatContext, check_request};
 use super::{ConsumerGroup, assignor::PartitionCounts};
@@ -82,7 +85,8 @@ impl Broker {
         Ok(())
     }
 
-    /// Makes the group a KIP-848 one if somebody joins and it is new, or a classic one without members.
+    /// Makes the group a KIP-848 one if somebody joins and it is new, or a classic one without
+    /// members.
     ///
     /// # Errors
     /// - GROUP_ID_NOT_FOUND: there is no such KIP-848 group.
@@ -233,7 +237,8 @@ impl Broker {
         }
     }
 
-    /// Deletes a KIP-848 group that has no members, but not its offsets, so that it can become a classic one.
+    /// Deletes a KIP-848 group that has no members, but not its offsets, so that it can become a
+    /// classic one.
     pub(in crate::broker::group_coordinator) fn delete_empty_consumer_group(
         &mut self,
         cx: &mut BrokerCx<'_>,
@@ -248,7 +253,8 @@ impl Broker {
         self.write_for_group(cx, partition, batch, GroupWrite::Nothing);
     }
 
-    /// Nobody waits for a write of a KIP-848 group any longer. What it makes true, it makes true later.
+    /// Nobody waits for a write of a KIP-848 group any longer. What it makes true, it makes true
+    /// later.
     pub(in crate::broker::group_coordinator) fn on_consumer_group_write_timed_out(
         &mut self,
         cx: &mut BrokerCx<'_>,

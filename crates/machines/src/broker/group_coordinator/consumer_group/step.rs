@@ -1,5 +1,6 @@
-//! The heartbeat of a member that joins or stays, in the three steps of `GroupMetadataManager.consumerGroupHeartbeat`: what
-//! it says of itself, a new target assignment if the group has changed, and its own way to its target.
+//! The heartbeat of a member that joins or stays, in the three steps of
+//! `GroupMetadataManager.consumerGroupHeartbeat`: what it says of itself, a new target assignment
+//! if the group has changed, and its own way to its target.
 
 use super::assignor::{self, MemberSpec, PartitionCounts};
 use super::current_assignment::Reconciliation;
@@ -19,12 +20,14 @@ use smallvec::{SmallVec, smallvec};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// One heartbeat on its way through the three steps of `GroupMetadataManager.consumerGroupHeartbeat`.
+/// One heartbeat on its way through the three steps of
+/// `GroupMetadataManager.consumerGroupHeartbeat`.
 pub(super) struct Step<'a> {
     group: &'a ConsumerGroup,
     cx: &'a HeartbeatContext<'a>,
     id: MemberId,
-    /// The member before the heartbeat; a static one that comes back has what the one it replaces had.
+    /// The member before the heartbeat; a static one that comes back has what the one it replaces
+    /// had.
     before: Member,
     /// The member after it.
     after: Member,
@@ -68,7 +71,8 @@ impl<'a> Step<'a> {
         step
     }
 
-    /// A static member comes back as another process: it takes everything over, and nobody rebalances.
+    /// A static member comes back as another process: it takes everything over, and nobody
+    /// rebalances.
     fn replace(&mut self, replaced: MemberId) {
         let (group, id) = (self.cx.group, self.id);
         let Member { metadata, current } = self.before.clone();
@@ -84,7 +88,8 @@ impl<'a> Step<'a> {
         self.records.push(ConsumerGroupRecord::Current(group, id, Some(current)));
     }
 
-    /// 1. The member is new or has changed. A change of topics raises the group epoch, and so does a topic that has changed.
+    /// Step 1: the member is new or has changed. A change of topics raises the group epoch, and so
+    /// does a topic that has changed.
     pub(super) fn update_metadata(&mut self, request: &ConsumerGroupHeartbeatRequest) {
         let (group, member) = (self.cx.group, self.id);
         let known = &self.before.metadata;
@@ -155,7 +160,7 @@ impl<'a> Step<'a> {
         all.into_iter()
     }
 
-    /// 2. A newer group epoch than the target's asks for a new target assignment.
+    /// Step 2: a newer group epoch than the target's asks for a new target assignment.
     pub(super) fn update_target(&mut self) {
         if self.epoch <= self.group.target_epoch {
             return;
@@ -194,7 +199,7 @@ impl<'a> Step<'a> {
         self.records.push(ConsumerGroupRecord::TargetEpoch(group, Some(self.epoch)));
     }
 
-    /// 3. The member goes toward its target, as far as it can.
+    /// Step 3: the member goes toward its target, as far as it can.
     pub(super) fn reconcile(&mut self, owned: Option<&[TopicPartition]>) {
         if self.before.is_reconciled_to(self.target_epoch) {
             return;
@@ -215,7 +220,8 @@ impl<'a> Step<'a> {
         self.after.current = next;
     }
 
-    /// The answer: with the assignment if that has changed, or if the member said everything about itself.
+    /// The answer: with the assignment if that has changed, or if the member said everything about
+    /// itself.
     pub(super) fn answer(self, request: &ConsumerGroupHeartbeatRequest) -> Answered {
         let Step { cx, id, before, after, .. } = self;
         let is_full = request.epoch == MemberEpoch::Joining
@@ -256,8 +262,8 @@ impl ConsumerGroup {
     }
 }
 
-/// The assignor that most members ask for. Of several with equally many the last, where Kafka's choice depends on a hash
-/// map (`computePreferredServerAssignor`).
+/// The assignor that most members ask for. Of several with equally many the last, where Kafka's
+/// choice depends on a hash map (`computePreferredServerAssignor`).
 fn preferred_assignor(
     asked: impl Iterator<Item = Option<RemoteAssignor>>,
 ) -> Option<RemoteAssignor> {

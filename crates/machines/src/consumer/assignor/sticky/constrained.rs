@@ -1,8 +1,9 @@
 //! The sticky assignment of members that all subscribe to the same topics.
 //!
-//! Mirrors `AbstractStickyAssignor.ConstrainedAssignmentBuilder` (KAFKA-9987, KAFKA-12984). With equal subscriptions the
-//! balance is known beforehand: every member gets the quotient, and as many of them one more as the remainder says. So
-//! members keep what they own up to their quota, and the rest is dealt out once.
+//! Mirrors `AbstractStickyAssignor.ConstrainedAssignmentBuilder` (KAFKA-9987, KAFKA-12984). With
+//! equal subscriptions the balance is known beforehand: every member gets the quotient, and as many
+//! of them one more as the remainder says. So members keep what they own up to their quota, and the
+//! rest is dealt out once.
 
 use super::{Claims, Sticky};
 use crate::consumer::assignor::{PartitionCounts, Shares, partitions_of};

@@ -1,16 +1,17 @@
 //! The sticky assignment of members that subscribe to different topics.
 //!
-//! Mirrors `AbstractStickyAssignor.GeneralAssignmentBuilder` (KIP-54, KIP-341): members keep what they own, what nobody
-//! owns goes to whoever has least, and then partitions move one by one from members that have at least two more than
-//! another that could have them. Moves within a topic are swapped where that makes fewer of them.
+//! Mirrors `AbstractStickyAssignor.GeneralAssignmentBuilder` (KIP-54, KIP-341): members keep what
+//! they own, what nobody owns goes to whoever has least, and then partitions move one by one from
+//! members that have at least two more than another that could have them. Moves within a topic are
+//! swapped where that makes fewer of them.
 
 use crate::consumer::assignor::{PartitionCounts, Shares, partitions_of, subscribes};
 use acklab_vocab::api::JoinGroupMember;
 use acklab_vocab::ids::{MemberId, TopicId, TopicPartition};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Assigns the partitions of `counts`. `owned`: what each member owns. `before`: who says to have owned a partition in an
-/// earlier generation.
+/// Assigns the partitions of `counts`. `owned`: what each member owns. `before`: who says to have
+/// owned a partition in an earlier generation.
 pub(super) fn assign(
     members: &[JoinGroupMember],
     owned: Shares,
@@ -199,8 +200,8 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Moves one partition, or another of its topic in its place, if its owner has at least two more than another that
-    /// could have it.
+    /// Moves one partition, or another of its topic in its place, if its owner has at least two
+    /// more than another that could have it.
     fn reassign(
         &mut self,
         partition: TopicPartition,
@@ -281,7 +282,8 @@ impl Movements {
         }
     }
 
-    /// The partition to move instead: one of the topic that came the other way, so that it goes back.
+    /// The partition to move instead: one of the topic that came the other way, so that it goes
+    /// back.
     fn in_place_of(
         &self,
         partition: TopicPartition,

@@ -1,11 +1,12 @@
 //! `sticky`: as balanced as possible first, and then as little moved as possible (KIP-54, KIP-341).
 //!
-//! Mirrors `AbstractStickyAssignor`: [`constrained`] when everybody subscribes to the same topics, [`general`] otherwise.
-//! What counts as owned is settled here, since several members may claim a partition: a member that fell out of the group
-//! does not know yet that its partitions have gone to another.
+//! Mirrors `AbstractStickyAssignor`: [`constrained`] when everybody subscribes to the same topics,
+//! [`general`] otherwise. What counts as owned is settled here, since several members may claim a
+//! partition: a member that fell out of the group does not know yet that its partitions have gone
+//! to another.
 //!
-//! Left out: the leader's memory of the highest generation that it has ever seen, which in Kafka outlives a rebalance and
-//! matters only after a group was deleted and began anew.
+//! Left out: the leader's memory of the highest generation that it has ever seen, which in Kafka
+//! outlives a rebalance and matters only after a group was deleted and began anew.
 
 mod constrained;
 mod general;
@@ -23,7 +24,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) struct Sticky {
     /// Who is to own what.
     pub(crate) shares: Shares,
-    /// What moves from one member to another, by the new owner; `None` where the algorithm does not keep count.
+    /// What moves from one member to another, by the new owner; `None` where the algorithm does not
+    /// keep count.
     pub(crate) transferring: Option<BTreeMap<TopicPartition, MemberId>>,
 }
 
@@ -106,8 +108,8 @@ fn claims_by_partition(
     claims
 }
 
-/// Who owns what before KAFKA-14639: only members of the newest generation own anything; `last_wins` settles what two of
-/// them claim, otherwise both have it.
+/// Who owns what before KAFKA-14639: only members of the newest generation own anything;
+/// `last_wins` settles what two of them claim, otherwise both have it.
 fn claims_of_newest(
     members: &[JoinGroupMember],
     counts: &PartitionCounts,
@@ -164,8 +166,9 @@ fn valid<'a>(
     member.subscription.owned.iter().copied().filter(exists)
 }
 
-/// Who says to have owned a partition in the newest generation but one: it may get it back if it has far less than the
-/// present owner (`GeneralAssignmentBuilder.prepopulateCurrentAssignments`, KIP-341).
+/// Who says to have owned a partition in the newest generation but one: it may get it back if it
+/// has far less than the present owner (`GeneralAssignmentBuilder.prepopulateCurrentAssignments`,
+/// KIP-341).
 fn earlier_owners(
     members: &[JoinGroupMember],
     generation: impl Fn(&JoinGroupMember) -> Option<Generation>,

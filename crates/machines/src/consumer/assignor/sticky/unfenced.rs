@@ -1,10 +1,12 @@
 //! The sticky assignment of members that all subscribe to the same topics, before KAFKA-12984.
 //!
-//! Mirrors `AbstractStickyAssignor.constrainedAssign` of 2.6 to 2.8.0. It takes the word of every member: two that claim
-//! one partition both keep it, and it has two owners until somebody rejoins (case C11).
+//! Mirrors `AbstractStickyAssignor.constrainedAssign` of 2.6 to 2.8.0. It takes the word of every
+//! member: two that claim one partition both keep it, and it has two owners until somebody rejoins
+//! (case C11).
 //!
-//! Where contradictory claims make the counts come out wrong, Kafka throws an exception in the leader's `poll()`; here the
-//! members are left as they are by then. 2.4 and 2.5 used the general algorithm, which is not told apart.
+//! Where contradictory claims make the counts come out wrong, Kafka throws an exception in the
+//! leader's `poll()`; here the members are left as they are by then. 2.4 and 2.5 used the general
+//! algorithm, which is not told apart.
 
 use super::Sticky;
 use crate::consumer::assignor::{PartitionCounts, Shares, partitions_of};

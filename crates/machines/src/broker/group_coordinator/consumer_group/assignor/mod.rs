@@ -1,8 +1,9 @@
 //! Server-side assignors: how the coordinator of a KIP-848 group shares out the partitions.
 //!
-//! Mirrors `UniformAssignor` and `RangeAssignor` of Kafka's group coordinator, one file per algorithm. Pure functions of
-//! the members' subscriptions, of the target that they have, and of the topics' sizes. Where Kafka iterates over a
-//! `HashMap`, members go in the order of their ids and topics in the order of theirs.
+//! Mirrors `UniformAssignor` and `RangeAssignor` of Kafka's group coordinator, one file per
+//! algorithm. Pure functions of the members' subscriptions, of the target that they have, and of
+//! the topics' sizes. Where Kafka iterates over a `HashMap`, members go in the order of their ids
+//! and topics in the order of theirs.
 //!
 //! Left out: racks (Kafka's own do not look at them yet), and subscriptions by regular expression.
 

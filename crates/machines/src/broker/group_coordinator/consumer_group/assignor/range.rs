@@ -1,6 +1,7 @@
 //! `range`: each topic by itself is cut into contiguous blocks, one for each of its subscribers.
 //!
-//! Mirrors `org.apache.kafka.coordinator.group.assignor.RangeAssignor`, which does not look at what members have.
+//! Mirrors `org.apache.kafka.coordinator.group.assignor.RangeAssignor`, which does not look at what
+//! members have.
 
 use super::{MemberSpec, PartitionCounts, Target};
 use acklab_vocab::ids::{GroupInstanceId, MemberId, TopicPartition};

@@ -1,5 +1,5 @@
-//! Tables after Kafka's UniformHomogeneousAssignmentBuilderTest, UniformHeterogeneousAssignmentBuilderTest and
-//! RangeAssignorTest of the group coordinator.
+//! Tables after Kafka's UniformHomogeneousAssignmentBuilderTest,
+//! UniformHeterogeneousAssignmentBuilderTest and RangeAssignorTest of the group coordinator.
 
 use super::*;
 use proptest::prelude::*;
@@ -96,7 +96,8 @@ fn range_takes_static_members_first() {
     check(RANGE, &[spec("a", ""), with_instance], &[3], "1: a2 | 2: a0 a1");
 }
 
-/// Up to 6 members that subscribe to some of 4 topics, and what they had before another member left.
+/// Up to 6 members that subscribe to some of 4 topics, and what they had before another member
+/// left.
 fn group() -> impl Strategy<Value = (Vec<MemberSpec>, PartitionCounts)> {
     let subscriptions = prop::collection::vec(0u8..16, 1..=6);
     (subscriptions, prop::collection::vec(1u16..=9, 4)).prop_map(|(subscriptions, each)| {

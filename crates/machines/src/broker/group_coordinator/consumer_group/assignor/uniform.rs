@@ -1,8 +1,9 @@
 //! `uniform` for members that all subscribe to the same topics.
 //!
-//! Mirrors `UniformHomogeneousAssignmentBuilder`: every member keeps what it has up to its quota, and what is left fills
-//! the members below theirs, one after the other. Who may have one more is settled by the order of the members, not by
-//! who has it already, so a partition may move that would not have to.
+//! Mirrors `UniformHomogeneousAssignmentBuilder`: every member keeps what it has up to its quota,
+//! and what is left fills the members below theirs, one after the other. Who may have one more is
+//! settled by the order of the members, not by who has it already, so a partition may move that
+//! would not have to.
 
 use super::{MemberSpec, PartitionCounts, Target, partitions_of};
 use acklab_vocab::ids::{MemberId, TopicPartition};

@@ -1,8 +1,9 @@
 //! `uniform` for members that subscribe to different topics.
 //!
-//! Mirrors `UniformHeterogeneousAssignmentBuilder`: what nobody has goes to the least loaded subscribers, topics with many
-//! partitions per subscriber first; then, topic by topic and for at most 16 rounds, partitions move from the most loaded
-//! subscribers of the topic to the least loaded ones.
+//! Mirrors `UniformHeterogeneousAssignmentBuilder`: what nobody has goes to the least loaded
+//! subscribers, topics with many partitions per subscriber first; then, topic by topic and for at
+//! most 16 rounds, partitions move from the most loaded subscribers of the topic to the least
+//! loaded ones.
 
 use super::{MemberSpec, PartitionCounts, Target, partitions_of};
 use acklab_vocab::ids::{MemberId, TopicId, TopicPartition};
@@ -119,7 +120,8 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Moves partitions of one topic from its most to its least loaded subscribers. Whether any moved.
+    /// Moves partitions of one topic from its most to its least loaded subscribers. Whether any
+    /// moved.
     fn balance_topic(&mut self, topic: TopicId) -> bool {
         let loads = self.by_load(topic);
         let (Some(least), Some(most)) = (loads.first(), loads.last()) else { return false };
@@ -156,8 +158,8 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// The least loaded subscribers in turn: those at the lowest load, then all of them and those at the next load, and so on
-/// (the lower half of `MemberAssignmentBalancer`).
+/// The least loaded subscribers in turn: those at the lowest load, then all of them and those at
+/// the next load, and so on (the lower half of `MemberAssignmentBalancer`).
 struct LeastLoaded {
     /// Loads as they were at the beginning, ascending.
     sorted: Vec<(usize, MemberId)>,
@@ -188,8 +190,8 @@ impl LeastLoaded {
     }
 }
 
-/// The most loaded subscribers in turn, from the last one down (the upper half of `MemberAssignmentBalancer`). Who has
-/// nothing to give of the topic is excluded.
+/// The most loaded subscribers in turn, from the last one down (the upper half of
+/// `MemberAssignmentBalancer`). Who has nothing to give of the topic is excluded.
 struct MostLoaded {
     sorted: Vec<(usize, MemberId)>,
     range_start: usize,

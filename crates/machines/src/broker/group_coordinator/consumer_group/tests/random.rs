@@ -1,4 +1,5 @@
-//! Random histories of a group: whatever members do, no partition has two owners, and a group that is left alone settles.
+//! Random histories of a group: whatever members do, no partition has two owners, and a group that
+//! is left alone settles.
 
 use super::*;
 use proptest::prelude::*;
@@ -8,7 +9,8 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default)]
 struct Client {
     epoch: u32,
-    /// What it owns: it gives partitions up at once, but tells the coordinator only with its next heartbeat.
+    /// What it owns: it gives partitions up at once, but tells the coordinator only with its next
+    /// heartbeat.
     owned: Vec<u16>,
     joined: bool,
     /// The last answer was lost: the next heartbeat says everything again.
