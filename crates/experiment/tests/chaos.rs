@@ -4,6 +4,8 @@
 //! `ACKLAB_CHAOS=100..400 cargo test --profile quick -p acklab-experiment --test chaos` runs other cases than the few of
 //! the ordinary suite. A case that fails is shrunk by leaving out faults, producers and readers, and printed.
 
+#[path = "chaos/dice.rs"]
+mod dice;
 #[path = "chaos/generator.rs"]
 mod generator;
 

@@ -105,6 +105,10 @@ protocol_rules! {
     /// An idempotent producer that has lost track of its sequences raises its epoch itself (KIP-360). Off: it asks for a
     /// new producer id.
     BumpProducerEpochLocally: version(2, 5, 0), None;
+    /// A consumer that no longer trusts its coordinator drops the connection, so that whatever is in flight on it fails
+    /// together, oldest first (KAFKA-6366). Off: a commit behind the one that failed may still succeed, and a retry of the
+    /// first one then overwrites it.
+    DisconnectUnknownCoordinator: version(1, 0, 0), None;
     /// A consumer sends heartbeats from a thread of its own (KIP-62). Off: only inside poll().
     BackgroundHeartbeat: version(0, 10, 1), None;
     /// poll() returns when its timeout is over, even while the member is joining (KIP-266). Off: it waits for the group.

@@ -1,6 +1,8 @@
 //! Random scenarios as RON text: every version since KRaft could be relied on, small clusters of every shape, producers and
 //! readers of every kind, and faults of every kind on whomever there is.
 
+use crate::dice::Dice;
+use crate::groups::{self, Around, Group};
 use std::fmt::Write;
 
 /// A scenario in pieces, so that pieces can be left out.
@@ -10,6 +12,7 @@ pub struct Plan {
     pub frame: String,
     pub producers: Vec<Producer>,
     pub readers: Vec<String>,
+    pub groups: Vec<Group>,
     /// Each with its name.
     pub faults: Vec<Fault>,
     /// `acks=all` on this topic loses nothing, unless power is lost.
@@ -43,10 +46,11 @@ impl Plan {
             format!("    {name}: [\n{}    ],\n", lines.concat())
         };
         format!(
-            "Scenario(\n{}{}{}{})\n",
+            "Scenario(\n{}{}{}{}{})\n",
             self.frame,
             list("producers", self.producers.iter().map(|it| it.text.as_str()).collect()),
             list("readers", self.readers.iter().map(String::as_str).collect()),
+            list("groups", self.groups.iter().map(|it| it.text.as_str()).collect()),
             list("faults", self.faults.iter().map(|it| it.text.as_str()).collect()),
         )
     }
@@ -61,6 +65,12 @@ impl Plan {
     /// Nothing may be stored twice or out of order.
     pub fn exactly_once(&self) -> bool {
         self.producers.iter().all(|producer| producer.exactly_once)
+            && !self.groups.iter().any(|group| group.has_output)
+    }
+
+    /// Whether a group that need never be done keeps the run from its rest for this reason.
+    pub fn may_lag(&self, because: &str) -> bool {
+        self.groups.iter().any(|group| group.may_lag && because.contains(&group.name))
     }
 
     /// More than a slow link, or a few requests in flight over a long one, carry in time.
@@ -70,35 +80,6 @@ impl Plan {
 
     pub fn has_permanent_fault(&self) -> bool {
         self.faults.iter().any(|fault| fault.permanent)
-    }
-}
-
-/// SplitMix64: the test's own draws, apart from the simulator's.
-pub struct Dice(u64);
-
-impl Dice {
-    pub fn new(seed: u64) -> Dice {
-        Dice(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 0x005e_ed0f_ca05)
-    }
-
-    pub fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (bits ^ (bits >> 31)) % bound
-    }
-
-    fn between(&mut self, low: u64, high: u64) -> u64 {
-        low + self.below(high - low + 1)
-    }
-
-    fn percent(&mut self, share: u64) -> bool {
-        self.below(100) < share
-    }
-
-    fn among<T: Clone>(&mut self, items: &[T]) -> T {
-        items[self.below(items.len() as u64) as usize].clone()
     }
 }
 
@@ -139,8 +120,8 @@ pub fn plan(case: u64) -> Plan {
          {combined}), properties: {{{}}})",
         broker_properties(dice)
     ));
-    line(format!(
-        "topics: {{\"orders\": (partitions: {partitions}, replication_factor: {replicas}, \
+    let topic = format!(
+        "(partitions: {partitions}, replication_factor: {replicas}, \
          properties: {{\"min.insync.replicas\": \"{min_isr}\", \
          \"unclean.leader.election.enable\": \"{unclean}\"{}}})}}",
         if dice.percent(10) { ", \"flush.messages\": \"1\"" } else { "" }

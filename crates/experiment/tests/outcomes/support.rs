@@ -37,7 +37,7 @@ const USUAL: [(&str, &str); 6] = [
 pub fn case(fields: &str) -> Case {
     let mut text = format!("Scenario({fields}");
     for (name, value) in USUAL {
-        if !fields.contains(&format!("{name}: ")) {
+        if !names(fields, name) {
             writeln!(text, "{name}: {value},").unwrap();
         }
     }
@@ -47,6 +47,20 @@ pub fn case(fields: &str) -> Case {
         Ok(resolved) => Case::from(resolved),
         Err(errors) => panic!("{}", errors.iter().map(ToString::to_string).collect::<String>()),
     }
+}
+
+/// Whether one of a scenario's own fields, not of what is in them, has that name.
+fn names(fields: &str, name: &str) -> bool {
+    let is_outside = |at: usize| {
+        let before = fields[..at].chars();
+        let depth = before.fold(0, |depth, letter| match letter {
+            '(' | '[' | '{' => depth + 1,
+            ')' | ']' | '}' => depth - 1,
+            _ => depth,
+        });
+        depth == 0
+    };
+    fields.match_indices(&format!("{name}: ")).any(|(at, _)| is_outside(at))
 }
 
 /// `case(fields)` over several seeds.

@@ -14,6 +14,7 @@ use acklab_vocab::api::{
 };
 use acklab_vocab::error::ErrorCode;
 use acklab_vocab::ids::{BrokerId, Generation, MemberId, NodeId};
+use acklab_vocab::rules::ProtocolRule;
 use acklab_vocab::time::{SimDuration, SimTime};
 use acklab_vocab::trace::TraceEvent;
 use std::collections::VecDeque;
@@ -144,7 +145,8 @@ impl Consumer {
     ) {
         let Some(broker) = self.coordinator.known() else { return };
         self.coordinator.lookup = Lookup::Unknown { retry_at: cx.now() };
-        if !is_disconnected {
+        let rules = self.config().client.rules;
+        if !is_disconnected && rules.has(ProtocolRule::DisconnectUnknownCoordinator) {
             self.client.disconnect_from(cx, connection_of(broker));
         }
         while let Some(unsent) = self.coordinator.unsent.pop_front() {

@@ -10,6 +10,7 @@ use acklab_vocab::properties::{
     kafka_python_member_config, kafka_python_producer_config, librdkafka_member_config,
     librdkafka_producer_config,
 };
+use acklab_vocab::rules::ProtocolRule;
 use acklab_vocab::version::KafkaVersion;
 
 /// A client library and its version.
@@ -148,7 +149,9 @@ pub(super) fn member_config(
             properties.build(report, |pairs| librdkafka_member_config(rules, pairs))
         }
         Client::KafkaPython => {
-            let rules = base.client_rules(LIKE_KAFKA_PYTHON);
+            let rules = base
+                .client_rules(LIKE_KAFKA_PYTHON)
+                .with(ProtocolRule::DisconnectUnknownCoordinator, false);
             properties.build(report, |pairs| kafka_python_member_config(rules, pairs))
         }
     }

@@ -13,7 +13,7 @@
 mod cooperative_sticky;
 mod range;
 mod round_robin;
-pub(crate) mod sticky;
+mod sticky;
 #[cfg(test)]
 mod tests;
 
@@ -28,7 +28,7 @@ use std::sync::Arc;
 pub type PartitionCounts = BTreeMap<TopicId, u16>;
 
 /// What each member is to own, while an assignor works on it.
-pub(crate) type Shares = BTreeMap<MemberId, BTreeSet<TopicPartition>>;
+type Shares = BTreeMap<MemberId, BTreeSet<TopicPartition>>;
 
 /// Shares out the partitions of all topics that somebody subscribes to
 /// (`ConsumerPartitionAssignor.assign`).

@@ -29,7 +29,7 @@ pub(super) fn assign(members: &[JoinGroupMember], counts: &PartitionCounts) -> S
 
 /// Cuts `count` partitions into one block for each of `subscribers`: first partition and length.
 /// The first `count mod subscribers` blocks are longer by one.
-pub(crate) fn blocks(count: u32, subscribers: u32) -> impl Iterator<Item = (u32, u32)> {
+fn blocks(count: u32, subscribers: u32) -> impl Iterator<Item = (u32, u32)> {
     let quota = count.checked_div(subscribers).unwrap_or(0);
     let surplus = count.checked_rem(subscribers).unwrap_or(0);
     (0..subscribers).map(move |at| (quota * at + surplus.min(at), quota + u32::from(at < surplus)))

@@ -21,12 +21,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// What the sticky assignors come to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Sticky {
+pub(super) struct Sticky {
     /// Who is to own what.
-    pub(crate) shares: Shares,
+    pub(super) shares: Shares,
     /// What moves from one member to another, by the new owner; `None` where the algorithm does not
     /// keep count.
-    pub(crate) transferring: Option<BTreeMap<TopicPartition, MemberId>>,
+    pub(super) transferring: Option<BTreeMap<TopicPartition, MemberId>>,
 }
 
 /// What the members own, after contradictory claims were settled.
