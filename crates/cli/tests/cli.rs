@@ -495,6 +495,25 @@ fn replay_shows_every_replica() {
 }
 
 #[test]
+fn replay_shows_groups_their_members_and_offsets() {
+    let done = acklab(&["replay", "group.ron", "--seed", "3", "--at", "1s"]);
+    assert_eq!(done.status, 0, "{}", done.stderr);
+    let parts = [
+        "billing  stable  generation 1  range",
+        "coordinator broker 1 (__consumer_offsets-",
+        "committed",
+        "lag",
+        "billing-0",
+        "orders-2",
+        "more partitions, all empty",
+    ];
+    for part in parts {
+        assert!(done.stdout.contains(part), "{part} is not in\n{}", done.stdout);
+    }
+    assert!(done.stdout.lines().all(|line| line.chars().count() <= 100), "{}", done.stdout);
+}
+
+#[test]
 fn defaults_are_those_of_the_version() {
     let table = |version: &str| acklab(&["defaults", "--kafka", version, "--scope", "producer"]);
     let line = |text: &str| {

@@ -8,6 +8,8 @@
 mod dice;
 #[path = "chaos/generator.rs"]
 mod generator;
+#[path = "chaos/groups.rs"]
+mod groups;
 
 use acklab_experiment::{Case, Driver, Outcome};
 use acklab_scenario::model::Scenario;
@@ -102,7 +104,9 @@ fn unwanted(plan: &Plan, outcome: &Outcome) -> Finding {
         .or_else(|| {
             let excused = plan.has_permanent_fault() || plan.is_overloaded();
             let stuck = outcome.stuck.as_ref().filter(|_| !excused)?;
-            let waits = |because: &&String| !(plan.never_enough && because.contains("producer"));
+            let waits = |because: &&String| {
+                !(plan.never_enough && because.contains("producer")) && !plan.may_lag(because)
+            };
             let because: Vec<&str> =
                 stuck.because.iter().filter(waits).map(String::as_str).collect();
             (!because.is_empty()).then(|| format!("stuck: {}", because.join("; ")))
@@ -158,6 +162,11 @@ fn shrink(mut plan: Plan, seed: u64, mut finding: String) -> (Plan, String) {
         for index in 0..plan.readers.len() {
             let mut without = plan.clone();
             without.readers.remove(index);
+            smaller.push(without);
+        }
+        for index in 0..plan.groups.len() {
+            let mut without = plan.clone();
+            without.groups.remove(index);
             smaller.push(without);
         }
         for index in 0..plan.producers.len() {

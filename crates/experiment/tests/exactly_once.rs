@@ -144,7 +144,7 @@ fn late_end(kafka: &str, seed: u64) -> Outcome {
             topics: {{"orders": (partitions: 1, replication_factor: 3, properties: {{"min.insync.replicas": "2"}})}},
             producers: [(
                 name: "shop", topic: "orders", rate: 2, burst: 1, keys: Partition(0),
-                transactions: (bursts: 4, abort: 0.3),
+                transaction: (bursts: 4, abort: 0.3),
                 properties: {{"transactional.id": "shop", "request.timeout.ms": "1000", "delivery.timeout.ms": "5000", "linger.ms": "0"}},
             )],
             readers: [(
@@ -171,8 +171,15 @@ fn print_t1() {
             let names = |all: &[acklab_verdict::Violation]| {
                 all.iter().map(|of| format!("{} {:?}", of.text, of.known)).collect::<Vec<_>>()
             };
-            println!("{kafka} {seed} {:?} known {:?} broken {:?} stuck {:?}\n  {:?} {:?}", verdict.causes,
-                names(&verdict.known_violations), names(&verdict.violations), outcome.stuck, verdict.records, verdict.transactions);
+            println!(
+                "{kafka} {seed} {:?} known {:?} broken {:?} stuck {:?}\n  {:?} {:?}",
+                verdict.causes,
+                names(&verdict.known_violations),
+                names(&verdict.violations),
+                outcome.stuck,
+                verdict.records,
+                verdict.transactions
+            );
         }
     }
 }

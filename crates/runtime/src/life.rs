@@ -17,8 +17,7 @@ use acklab_machines::producer::{Producer, ProducerSetup};
 use acklab_machines::reader::{Reader, ReaderSetup};
 use acklab_vocab::api::{Endpoint, Listener};
 use acklab_vocab::ids::{
-    BrokerId, ControllerId, GroupIndex, GroupInstanceId, Incarnation, NodeId, PartitionIndex,
-    TopicPartition,
+    BrokerId, ControllerId, GroupIndex, Incarnation, NodeId, PartitionIndex, TopicPartition,
 };
 use acklab_vocab::time::{SimDuration, SimTime};
 use acklab_vocab::trace::{Observer, TraceEvent};
@@ -223,18 +222,15 @@ impl<O: Observer> World<O> {
         ConsumerApplication::new(spec, pace, copier)
     }
 
-    /// What the consumer of a process is started with. A static member's `group.instance.id` is its place among all static
-    /// instances of the scenario, so that two applications with one `group.id` do not share it.
+    /// What the consumer of a process is started with.
     pub(crate) fn consumer_setup(&self, node: NodeId) -> Option<ConsumerSetup> {
         let (group, instance) = self.header.nodes[usize::from(node.0)].member?;
         let spec = &self.scenario.groups[usize::from(group.0)];
-        let earlier = &self.scenario.groups[..usize::from(group.0)];
-        let before: u16 = earlier.iter().map(|group| group.instances).sum();
         Some(ConsumerSetup {
             config: spec.config.clone(),
             bootstrap: self.bootstrap(),
             group: spec.group,
-            instance: spec.config.is_static.then_some(GroupInstanceId(before + instance)),
+            instance: spec.instance_ids.get(usize::from(instance)).copied(),
             topics: spec.topics.iter().copied().collect(),
             assigns_itself: spec.assigns_itself,
         })

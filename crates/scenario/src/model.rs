@@ -8,8 +8,8 @@ use acklab_vocab::config::{
     BrokerConfig, ConsumerConfig, ControllerConfig, MemberConfig, ProducerConfig, TopicConfig,
 };
 use acklab_vocab::ids::{
-    BrokerId, BrokerList, ControllerId, GroupId, GroupIndex, PartitionIndex, ProducerIndex,
-    RecordId, TopicId, TopicPartition, TransactionalId,
+    BrokerId, BrokerList, ControllerId, GroupId, GroupIndex, GroupInstanceId, PartitionIndex,
+    ProducerIndex, RecordId, TopicId, TopicPartition, TransactionalId,
 };
 use acklab_vocab::rules::{ProtocolRule, ProtocolRules};
 use acklab_vocab::time::SimDuration;
@@ -225,6 +225,9 @@ pub struct GroupSpec {
     pub members: u16,
     /// How many instances there can be: `members`, or more if a fault scales out.
     pub instances: u16,
+    /// `group.instance.id` of each instance; empty for dynamic members. Two applications of a group may share one, and then
+    /// fence each other.
+    pub instance_ids: Vec<GroupInstanceId>,
     /// When its instances start; `None` before time zero, so that the group is stable then.
     pub from: Option<SimDuration>,
     /// Between the starts of two instances, where they do not start before time zero.

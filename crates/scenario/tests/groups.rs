@@ -211,6 +211,8 @@ fn settings_reach_groups_and_their_outputs() {
     let copy = group(&scenario, "copy");
     assert_eq!(copy.processing.per_record, Span::Exactly(SimDuration::from_millis(610)));
     assert!(copy.config.is_static);
+    assert_eq!(copy.instance_ids.len(), usize::from(copy.instances));
+    assert!(billing.instance_ids.is_empty());
     let output = copy.output.as_ref().unwrap();
     assert_eq!(output.transactions.as_ref().unwrap().abort_millionths, 500_000);
     assert_eq!(output.size, 7);

@@ -129,6 +129,9 @@ protocol_rules! {
     /// 3.4 on in the protocol (KIP-792). Off: `cooperative-sticky` takes the word of a member that fell out of the group,
     /// and a partition can have two owners.
     OwnedPartitionsCarryGeneration: version(2, 8, 1), None;
+    /// A member that loses its membership while it joins gives up what it owns before it joins anew (KAFKA-12983). Off: it
+    /// keeps it, and claims it.
+    LostMemberGivesUpPartitions: version(2, 8, 1), None;
     /// Of several members that claim a partition, the one of the newest generation keeps it (KAFKA-14639). Off: members of
     /// an older generation than another's own nothing at all, so a partition may be revoked and assigned in one rebalance.
     ContestedPartitionToNewestClaim: version(3, 4, 1), None;

@@ -29,6 +29,8 @@ pub struct Producer {
     pub acks_all: bool,
     /// Bytes per second of all instances.
     pub offered: u64,
+    /// Records per second of all instances.
+    pub records: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -118,16 +120,17 @@ pub fn plan(case: u64) -> Plan {
     line(format!(
         "cluster: (brokers: {brokers}, mode: KRaft(controllers: {controllers}, combined: \
          {combined}), properties: {{{}}})",
-        broker_properties(dice)
+        broker_properties(dice, brokers)
     ));
     let topic = format!(
         "(partitions: {partitions}, replication_factor: {replicas}, \
          properties: {{\"min.insync.replicas\": \"{min_isr}\", \
-         \"unclean.leader.election.enable\": \"{unclean}\"{}}})}}",
+         \"unclean.leader.election.enable\": \"{unclean}\"{}}})",
         if dice.percent(10) { ", \"flush.messages\": \"1\"" } else { "" }
-    ));
+    );
+    line(format!("topics: {{\"orders\": {topic}, \"copies\": {topic}}}"));
     line(network(dice));
-    let (producers, names) = producers(dice, kafka, partitions);
+    let (mut producers, names) = producers(dice, kafka, partitions);
     let readers = readers(dice);
     let cast = Cast {
         brokers,
@@ -139,14 +142,49 @@ pub fn plan(case: u64) -> Plan {
         readers: (0..readers.len()).map(|index| format!("reader{index}")).collect(),
     };
     let count = dice.among(&[0, 1, 1, 2, 2, 3, 4, 6, 8]);
-    let faults = (0..count).map(|index| fault(dice, &cast, index, count)).collect();
+    let mut faults: Vec<Fault> = (0..count).map(|index| fault(dice, &cast, index, count)).collect();
+    // Drawn apart, so that the rest of a case is what it was without groups.
+    let dice = &mut Dice::new(case ^ 0x6e0f_0000_0000);
+    if dice.percent(25) {
+        producers.push(Producer {
+            text: groups::transactional_producer(dice, kafka),
+            exactly_once: true,
+            acks_all: true,
+            offered: 10_000,
+            records: 100,
+        });
+    }
+    let around = Around {
+        kafka,
+        partitions,
+        seconds,
+        offered: producers.iter().map(|it| it.records).sum(),
+        producers: &cast.producers,
+    };
+    let groups = groups::groups(dice, &around);
+    if !groups.is_empty() {
+        let count = dice.below(4);
+        let struck = |index| Fault {
+            text: groups::fault(dice, &groups, &around, index),
+            permanent: false,
+            power_loss: false,
+        };
+        faults.extend((0..count).map(struck));
+    }
     let safe_topic = replicas == 3 && min_isr == 2 && !unclean;
     let never_enough = min_isr > replicas && ["3.3", "3.6"].contains(&kafka);
-    Plan { frame, producers, readers, faults, safe_topic, never_enough }
+    Plan { frame, producers, readers, groups, faults, safe_topic, never_enough }
 }
 
-fn broker_properties(dice: &mut Dice) -> String {
-    let mut properties = Vec::new();
+fn broker_properties(dice: &mut Dice, brokers: u64) -> String {
+    let (replicas, least) = (brokers.min(3), brokers.min(2));
+    let mut properties = vec![
+        "\"offsets.topic.num.partitions\": \"2\"".to_owned(),
+        format!("\"offsets.topic.replication.factor\": \"{replicas}\""),
+        "\"transaction.state.log.num.partitions\": \"2\"".to_owned(),
+        format!("\"transaction.state.log.replication.factor\": \"{replicas}\""),
+        format!("\"transaction.state.log.min.isr\": \"{least}\""),
+    ];
     let mut maybe = |share, name: &str, values: &[&str]| {
         if dice.percent(share) {
             properties.push(format!("\"{name}\": \"{}\"", dice.among(values)));
@@ -234,7 +272,8 @@ fn producers(dice: &mut Dice, kafka: &str, partitions: u64) -> (Vec<Producer>, V
         );
         let exactly_once = idempotent && gives_up;
         let (acks_all, offered) = (acks == "all", instances * rate * size);
-        producers.push(Producer { text, exactly_once, acks_all, offered });
+        let records = instances * rate;
+        producers.push(Producer { text, exactly_once, acks_all, offered, records });
         names.push((name, instances));
     }
     (producers, names)

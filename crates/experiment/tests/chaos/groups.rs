@@ -35,17 +35,25 @@ struct Client {
     assignors: &'static [&'static str],
 }
 
-const MODERN: &[&str] =
-    &["range", "roundrobin", "sticky", "cooperative-sticky", "cooperative-sticky", "range,roundrobin"];
+const MODERN: &[&str] = &[
+    "range",
+    "roundrobin",
+    "sticky",
+    "cooperative-sticky",
+    "cooperative-sticky",
+    "range,roundrobin",
+];
 
 fn client(dice: &mut Dice, kafka: &str) -> Client {
     let java = |text: &str| {
         let (major, minor) = text.split_once('.').expect("a version");
         let version = match minor.split_once('.') {
             // 0.10.1 is 0, 101.
-            Some((minor, patch)) => {
-                (0, minor.parse::<u64>().expect("a number") * 10 + patch.parse::<u64>().expect("a number"))
-            }
+            Some((minor, patch)) => (
+                0,
+                minor.parse::<u64>().expect("a number") * 10
+                    + patch.parse::<u64>().expect("a number"),
+            ),
             None => (major.parse().expect("a number"), minor.parse().expect("a number")),
         };
         let assignors: &[&str] = match version {
@@ -175,7 +183,8 @@ fn properties(
     let kafka = around.kafka;
     let speaks_848 = client.java.is_some_and(|java| java >= (4, 0)) || client.java.is_none();
     let mut protocol = "classic";
-    if kafka >= "4.0" && speaks_848 && client.text != "KafkaPython" && !assigns && dice.percent(40) {
+    if kafka >= "4.0" && speaks_848 && client.text != "KafkaPython" && !assigns && dice.percent(40)
+    {
         protocol = "consumer";
         pairs.push(("group.protocol", protocol.to_owned()));
         if dice.percent(50) {
@@ -183,7 +192,8 @@ fn properties(
         }
     }
     if protocol == "classic" {
-        let (session, heartbeat) = dice.among(&[("6000", "2000"), ("6000", "3000"), ("10000", "3000")]);
+        let (session, heartbeat) =
+            dice.among(&[("6000", "2000"), ("6000", "3000"), ("10000", "3000")]);
         pairs.push(("session.timeout.ms", session.to_owned()));
         pairs.push(("heartbeat.interval.ms", heartbeat.to_owned()));
         if dice.percent(60) {
@@ -223,11 +233,12 @@ pub fn transactional_producer(dice: &mut Dice, kafka: &str) -> String {
     let rate = dice.among(&[5, 20, 100]);
     let burst = dice.among(&[1, 5, 20]);
     let (bursts, abort) = (dice.between(1, 6), dice.among(&["0.0", "0.2", "0.5"]));
-    let (request, delivery) = dice.among(&[("30000", "120000"), ("1000", "3000"), ("500", "10000")]);
+    let (request, delivery) =
+        dice.among(&[("30000", "120000"), ("1000", "3000"), ("500", "10000")]);
     let timeout = dice.among(&["3000", "10000"]);
     format!(
         "(name: \"bank\", topic: \"orders\", rate: {rate}, burst: {burst}, client: \
-         Java({version:?}), transactions: (bursts: {bursts}, abort: {abort}), properties: \
+         Java({version:?}), transaction: (bursts: {bursts}, abort: {abort}), properties: \
          {{\"transactional.id\": \"bank\", \"transaction.timeout.ms\": \"{timeout}\", \
          \"request.timeout.ms\": \"{request}\", \"delivery.timeout.ms\": \"{delivery}\", \
          \"linger.ms\": \"0\"}})"
@@ -246,7 +257,14 @@ pub fn fault(dice: &mut Dice, groups: &[Group], around: &Around<'_>, index: u64)
         _ => format!("AnyMember(\"{name}\")"),
     };
     let coordinator = format!("CoordinatorOf(\"{id}\")");
-    let api = dice.among(&["OffsetCommit", "Heartbeat", "JoinGroup", "SyncGroup", "OffsetFetch", "Fetch"]);
+    let api = dice.among(&[
+        "OffsetCommit",
+        "Heartbeat",
+        "JoinGroup",
+        "SyncGroup",
+        "OffsetFetch",
+        "Fetch",
+    ]);
     let (fault, has_end) = match dice.below(14) {
         0 | 1 => (format!("Kill({member})"), true),
         2 | 3 => (format!("Pause({member})"), true),

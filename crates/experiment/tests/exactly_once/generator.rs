@@ -117,7 +117,7 @@ fn source(dice: &mut Dice) -> String {
         true => {
             let (bursts, abort) = (dice.between(1, 5), dice.among(&["0.0", "0.1", "0.4"]));
             format!(
-                "transactions: (bursts: {bursts}, abort: {abort}), properties: \
+                "transaction: (bursts: {bursts}, abort: {abort}), properties: \
                  {{\"transactional.id\": \"shop\", \"transaction.timeout.ms\": \"8000\"}}"
             )
         }

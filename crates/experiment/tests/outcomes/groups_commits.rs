@@ -18,7 +18,7 @@ fn stalled(commit: &str, by: &str, group: &str) -> String {
     format!(
         r#"
         duration: "40s",
-        topics: {{"orders": (partitions: 2, replication_factor: 3)}},
+        topics: {{"orders": (partitions: 1, replication_factor: 3)}},
         producers: [(name: "shop", topic: "orders", rate: 50, keys: Unique,
                      properties: {{"linger.ms": "0"}})],
         groups: [
@@ -56,7 +56,8 @@ fn an_unknown_members_commit_fails_for_good_and_it_joins_as_another() {
 
 /// ILLEGAL_GENERATION: `CommitFailedException`, and the member joins again under its id. It is a static member, which the
 /// coordinator keeps although it has not joined the rebalance within 10 s (6 s to 16 s); its commit of 5 s comes at 23 s,
-/// before it is missed for not having asked for its assignment (26 s).
+/// before it is missed for not having asked for its assignment (26 s). Static members come first, so that the one partition
+/// stays with it all the time.
 #[test]
 fn a_commit_of_the_last_generation_fails_for_good_and_the_member_keeps_its_id() {
     let fields = stalled(
@@ -96,9 +97,10 @@ fn a_cooperative_member_cannot_commit_while_it_waits_for_others_to_join() {
                 (name: "slow", id: "billing", topics: ["orders"], commit: SyncPerBatch,
                  processing: (slow: (from: "5s", until: "9s", per_record: "4s")),
                  properties: {{"partition.assignment.strategy": "cooperative-sticky",
-                               "max.poll.records": "1"}}),
+                               "heartbeat.interval.ms": "500", "max.poll.records": "1"}}),
                 (name: "late", id: "billing", topics: ["orders"], from: "6s", commit: SyncPerBatch,
-                 properties: {{"partition.assignment.strategy": "cooperative-sticky"}}),
+                 properties: {{"partition.assignment.strategy": "cooperative-sticky",
+                               "heartbeat.interval.ms": "500"}}),
             ],
             "#
         )
@@ -108,9 +110,10 @@ fn a_cooperative_member_cannot_commit_while_it_waits_for_others_to_join() {
         assert_eq!(ways(&history), [CommitFailure::RebalanceInProgress], "seed {}", history.seed);
         let failed = history.commit_failures().into_iter().filter(|it| it.1 == node);
         let times: Vec<_> = failed.map(|it| it.0).collect();
-        // From its heartbeat (at most 0.5 s after 6 s) until the slow one polls (4 s after 5 s, and one record).
+        // From its heartbeat (at most 0.5 s after 6 s) until the slow one polls (4 s after 5 s, and one record); and again
+        // in the second rebalance, which hands over what has been given up, until everybody has heard of it.
         within("first", between(secs(6.0), times[0]), 0.0..=0.6);
-        within("last", between(secs(5.0), times[times.len() - 1]), 3.9..=4.3);
+        within("last", between(secs(5.0), times[times.len() - 1]), 3.9..=4.8);
         // Its one or two partitions bring 20 or 40 records a second.
         within("commits", times.len() as f64, 30.0..=150.0);
         let refused = history.commit_answers().into_iter().filter(|it| !it.2.is_none());
@@ -189,9 +192,10 @@ fn a_synchronous_commit_gives_up_after_default_api_timeout() {
         for node in [0, 1].map(|instance| history.node_of_member("billing", instance)) {
             let failed = history.commit_failures().into_iter().filter(|it| it.1 == node);
             let times: Vec<_> = failed.map(|it| it.0).collect();
-            // A record came within 20 ms, on average, of the kill: in 100 ms there is no doubt.
+            // A record came within 20 ms, on average, of the kill: in 200 ms there is no doubt. Between the two, poll() waits
+            // for the coordinator for as long as it may (100 ms), and then returns what it has.
             within("first", between(secs(5.0), times[0]), 2.99..=3.2);
-            within("second", between(times[0], times[1]), 3.0..=3.1);
+            within("second", between(times[0], times[1]), 3.09..=3.2);
             // Two in 7 s to 9 s of failover, or three.
             within("how many", times.len() as f64, 2.0..=3.0);
         }
@@ -222,9 +226,18 @@ fn a_forgotten_groups_commit_fails_by_version() {
             faults: [(at: "5s", fault: PowerLoss(CoordinatorOf("billing")), for: "5s")],
             "#
         );
+        let mut told = 0;
         for history in histories(&fields, SEEDS) {
-            assert_eq!(ways(&history), [expected], "{kafka}, seed {}", history.seed);
+            // If a heartbeat comes first, the commit finds that there is no membership any more.
+            let ways = ways(&history);
+            assert!(
+                ways.iter().all(|way| [expected, CommitFailure::CommitFailed(None)].contains(way)),
+                "{kafka}, seed {}: {ways:?}",
+                history.seed
+            );
+            told += u64::from(ways.contains(&expected));
         }
+        assert!(told >= 3, "{kafka}: a commit is nearly always under way: {told}");
     }
 }
 
@@ -255,5 +268,51 @@ fn a_member_that_left_for_not_polling_fails_without_asking() {
         assert!(history.commit_answers().iter().all(|it| it.2.is_none()));
         // The record that took too long.
         assert_eq!(history.group("billing").counts.reprocessed, 1);
+    }
+}
+
+/// FENCED_INSTANCE_ID: another process has the static member's `group.instance.id`. It is fatal, and there is no rebalance:
+/// the newcomer has the partition, and what the other had processed and not committed (one poll's records, which here is one).
+#[test]
+fn a_second_process_with_the_same_instance_id_stops_the_first() {
+    let fields = r#"
+        duration: "15s",
+        producers: [(name: "shop", topic: "orders", rate: 50, properties: {"linger.ms": "0"})],
+        groups: [
+            (id: "billing", topics: ["orders"], commit: SyncPerBatch,
+             properties: {"group.instance.id": "one"}),
+            (name: "copied", id: "billing", topics: ["orders"], commit: SyncPerBatch, from: "6s",
+             properties: {"group.instance.id": "one"}),
+        ],
+    "#;
+    for history in histories(fields, SEEDS) {
+        let (first, second) =
+            (history.node_of_member("billing", 0), history.node_of_member("copied", 0));
+        assert_eq!(ways(&history), [CommitFailure::FencedInstance], "seed {}", history.seed);
+        let failures = history.commit_failures();
+        assert_eq!((failures.len(), failures[0].1), (1, first));
+        let (replaced_at, removed, reason) = history.removals()[0];
+        assert_eq!((removed, reason), (first, RemovalReason::Replaced));
+        // With the next record's commit.
+        within("told after", between(replaced_at, failures[0].0), 0.0..=0.05);
+        let answered: Vec<ErrorCode> = history
+            .commit_answers()
+            .into_iter()
+            .map(|it| it.2)
+            .filter(|it| !it.is_none())
+            .collect();
+        assert_eq!(answered, [ErrorCode::FencedInstanceId]);
+        let rebalanced = history.first(|it| matches!(it, TraceEvent::RebalanceStarted { .. }));
+        assert_eq!(rebalanced, None);
+        let exited = history.all(|event| match event {
+            TraceEvent::ProcessExited { .. } => Some(()),
+            _ => None,
+        });
+        assert_eq!(exited.iter().map(|it| it.1).collect::<Vec<_>>(), [first]);
+        let owned = history.all(|event| match event {
+            TraceEvent::PartitionsAssigned { owned, .. } => Some(owned.len()),
+            _ => None,
+        });
+        assert!(owned.iter().any(|it| it.1 == second && it.2 == 1));
     }
 }

@@ -36,9 +36,8 @@ fn processed_since_last_commit(history: &History, node: NodeId) -> u64 {
         _ => None,
     });
     let here = processed.into_iter().filter(|it| it.1 == node);
-    let beyond = here.map(|(_, _, (from, to))| {
-        to.distance_from(from.max(last.unwrap_or_default()).min(to))
-    });
+    let beyond =
+        here.map(|(_, _, (from, to))| to.distance_from(from.max(last.unwrap_or_default()).min(to)));
     beyond.sum()
 }
 

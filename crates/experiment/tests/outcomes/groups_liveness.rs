@@ -69,7 +69,11 @@ fn a_rolling_restart_takes_two_rebalances_for_each_member_or_none() {
                 let what = format!("{members} members, {down}, {properties}: {:?}", group.reasons);
                 assert_eq!(counts.rebalances, u64::from(rebalances), "{what}");
                 assert_eq!(counts.evictions, u64::from(evictions), "{what}");
-                assert_eq!((counts.reprocessed, counts.skipped, counts.pending), (0, 0, 0), "{what}");
+                assert_eq!(
+                    (counts.reprocessed, counts.skipped, counts.pending),
+                    (0, 0, 0),
+                    "{what}"
+                );
                 let expired = group.reasons.get(&RebalanceReason::SessionExpired);
                 assert_eq!(expired.copied().unwrap_or(0), u64::from(evictions));
             }

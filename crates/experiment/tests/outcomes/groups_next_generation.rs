@@ -48,15 +48,20 @@ fn only_what_moves_stands_still(history: &History, longest: f64) {
     }
     let counts = history.group("billing").counts;
     assert_eq!((counts.reprocessed, counts.skipped, counts.pending), (0, 0, 0));
-    assert_eq!((counts.evictions, counts.commit_failures), (0, 0), "seed {}", history.seed);
+    assert_eq!(counts.evictions, 0, "seed {}", history.seed);
+    // An auto-commit that goes out together with the heartbeat that raises the epoch; the next one covers it.
+    let stale = CommitFailure::CommitFailed(Some(ErrorCode::StaleMemberEpoch));
+    assert!(history.commit_failures().iter().all(|it| it.3 == stale));
 }
 
-/// A fourth member joins three that have two partitions each: it gets one of two of them, and nobody else is disturbed.
+/// A fourth member joins three that have two partitions each. Which two of the four may have two is settled by the order of
+/// their ids (`UniformHomogeneousAssignmentBuilder`): it gets one, or two.
 #[test]
 fn a_member_that_joins_takes_what_it_gets_and_nothing_else_stands_still() {
-    let rest = r#"duration: "25s", faults: [(at: "5s", fault: Scale(group: "billing", members: 4))],"#;
+    let rest =
+        r#"duration: "25s", faults: [(at: "5s", fault: Scale(group: "billing", members: 4))],"#;
     for history in histories(&fields(3, NEXT, rest), SEEDS) {
-        assert_eq!(moved(&history).len(), 1, "seed {}", history.seed);
+        within("moved", moved(&history).len() as f64, 1.0..=2.0);
         only_what_moves_stands_still(&history, 5.3);
         assert_eq!(history.group("billing").counts.rebalances, 1);
     }
@@ -120,11 +125,12 @@ fn the_partitions_of_the_dead_wait_for_the_session_and_nobody_elses() {
 fn a_slow_member_holds_up_its_own_partitions_only() {
     let group = |properties: &str| {
         format!(
-            r#"commit: SyncPerBatch, processing: (poison: [(record: "shop#301", effect: Takes("15s"))]),
+            r#"commit: SyncPerBatch, on_commit_failure: Ignore, processing: (poison: [(record: "shop#301", effect: Takes("15s"))]),
                properties: {{{properties} "max.poll.records": "1"}}"#
         )
     };
-    let rest = r#"duration: "40s", faults: [(at: "6s", fault: Scale(group: "billing", members: 3))],"#;
+    let rest =
+        r#"duration: "40s", faults: [(at: "6s", fault: Scale(group: "billing", members: 3))],"#;
     let next = fields(2, &group(r#""group.protocol": "consumer","#), rest);
     for history in histories(&next, SEEDS) {
         let slow = history.all(|event| match event {
@@ -137,9 +143,8 @@ fn a_slow_member_holds_up_its_own_partitions_only() {
             _ => None,
         });
         let nodes = [0, 1].map(|instance| history.node_of_member("billing", instance));
-        let works = |node| {
-            processed.iter().any(|it| it.1 == node && it.0 > secs(7.0) && it.0 < secs(19.0))
-        };
+        let works =
+            |node| processed.iter().any(|it| it.1 == node && it.0 > secs(7.0) && it.0 < secs(19.0));
         let [first, second] = nodes.map(works);
         assert!(first != second, "seed {}: one of them is slow", history.seed);
         let busy = nodes[usize::from(first)];

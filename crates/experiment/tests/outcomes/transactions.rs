@@ -67,7 +67,7 @@ fn a_hung_transaction_holds_read_committed_up_until_its_timeout_and_one_scan() {
 }
 
 /// Section 3.7: a second process under the same transactional id fences the first, whose open transaction is aborted; what
-/// the first writes from then on is refused, and it stops.
+/// the first writes from then on is refused, and it stops. (It is started again a second later, and does the same to the other.)
 #[test]
 fn a_second_producer_under_the_same_id_fences_the_first() {
     for kafka in VERSIONS {
@@ -87,8 +87,8 @@ fn a_second_producer_under_the_same_id_fences_the_first() {
         for history in histories(&fields, SEEDS) {
             let records = &history.outcome.verdict.records;
             assert_eq!((records.lost, records.duplicated, records.phantom), (0, 0, 0), "{kafka}");
-            let second = &history.outcome.verdict.producers["second"];
-            assert!(second.acked > 0 || history.outcome.verdict.producers["first"].acked > 0);
+            let producers = &history.outcome.verdict.producers;
+            assert!(producers["first"].acked > 0 && producers["second"].acked > 0);
             let fenced = history.all(|event| match event {
                 TraceEvent::TransactionEnded { error, .. } if !error.is_none() => Some(*error),
                 _ => None,
@@ -162,7 +162,9 @@ fn an_abort_skips_its_inputs_unless_the_application_goes_back() {
             let counts = history.group("copy").counts;
             let cause = history.count_of(AnomalyKind::Skipped, Cause::PositionKeptAfterAbort);
             assert_eq!(cause, counts.skipped, "{kafka}, seed {}", history.seed);
-            assert_eq!(counts.skipped, counts.undone, "each record was aborted once");
+            // Each record was aborted once; it has gone past all but those that came last in a partition.
+            assert_eq!(counts.skipped + counts.pending, counts.undone);
+            assert!(counts.pending <= 150, "{counts:?}");
             within("skipped of 3,000", counts.skipped as f64, 400.0..=1_400.0);
         }
         let output = r#"abort: 0.3, properties: {"linger.ms": "0"}"#;
@@ -227,27 +229,32 @@ fn late_end(kafka: &str) -> String {
 }
 
 /// T1: before `transaction.version` 2 nothing tells the late EndTxn from the one of the transaction that is open when it
-/// comes: that one is committed, or aborted, in its middle. A known violation. With an epoch for each transaction
-/// (KIP-890) the late one is refused.
+/// comes. Where the two say the same it is over early and nobody notices; where not, in half of the seeds, the producer's
+/// own EndTxn finds the wrong end: INVALID_TXN_STATE, which is fatal. With an epoch for each transaction (KIP-890) the late one
+/// is refused. (`exactly_once.rs` has the schedule in which the application is told the opposite of what happened.)
 #[test]
-fn a_late_end_of_a_transaction_hits_the_next_one_before_4_0() {
+fn a_late_end_of_a_transaction_ends_the_next_one_before_4_0() {
+    let told = |history: &History| {
+        let ended = history.all(|event| match event {
+            TraceEvent::TransactionEnded { error, .. } if !error.is_none() => Some(*error),
+            _ => None,
+        });
+        ended.into_iter().map(|it| it.2).collect::<Vec<_>>()
+    };
     let mut hit = 0;
     for history in histories(&late_end("3.9"), 0..12) {
-        let verdict = &history.outcome.verdict;
-        let committed = history.count_of(AnomalyKind::Phantom, Cause::CommittedInLog);
-        let aborted = history.count_of(AnomalyKind::Lost, Cause::AbortedInLog);
-        assert_eq!((committed, aborted), (verdict.records.phantom, verdict.records.lost));
-        assert!(committed <= 20 && aborted <= 20, "one transaction at most");
-        let known = verdict.known_violations.len();
-        assert_eq!(known > 0, committed + aborted > 0, "seed {}", history.seed);
-        hit += u64::from(known > 0);
+        let told = told(&history);
+        assert!(told.len() <= 1 && told.iter().all(|it| *it == ErrorCode::InvalidTxnState));
+        hit += told.len();
+        assert_eq!(history.duplicated(), 0);
     }
-    assert!(hit >= 2, "{hit} of 12");
+    assert!((2..=10).contains(&hit), "{hit} of 12");
     for history in histories(&late_end("4.1"), 0..12) {
+        assert!(told(&history).is_empty(), "seed {}", history.seed);
         let verdict = &history.outcome.verdict;
-        assert_eq!((verdict.records.lost, verdict.records.phantom), (0, 0));
-        assert_eq!(verdict.known_violations.len(), 0);
-        assert!(verdict.transactions.committed >= 5, "{:?}", verdict.transactions);
+        let counts = (verdict.records.lost, verdict.records.phantom, verdict.records.unknown);
+        assert_eq!(counts, (0, 0, 0));
+        assert_eq!(verdict.transactions.begun, 30);
     }
 }
 
@@ -260,16 +267,14 @@ fn late_write(kafka: &str) -> String {
         producers: [(
             name: "shop", topic: "orders", rate: 1, until: "5s", transaction: (bursts: 1),
             properties: {{
-                "transactional.id": "shop", "linger.ms": "0", "request.timeout.ms": "4000",
-                "delivery.timeout.ms": "8000", "retry.backoff.ms": "9000",
-                "retry.backoff.max.ms": "9000", "transaction.timeout.ms": "15000",
+                "transactional.id": "shop", "linger.ms": "0", "request.timeout.ms": "8000",
+                "delivery.timeout.ms": "8000", "transaction.timeout.ms": "15000",
             }},
         ),
             (name: "other", topic: "orders", rate: 10, properties: {{"linger.ms": "0"}})],
         readers: [(name: "audit", topics: ["orders"],
                    properties: {{"isolation.level": "read_committed"}})],
         faults: [(at: "3s", fault: StallRequests(from: Producer("shop"), api: Produce, by: "20s", first: 1))],
-        expect: [Violations(AtMost(9)), KnownViolations(AtMost(9))],
         "#
     )
 }
@@ -290,6 +295,7 @@ fn a_late_write_opens_a_transaction_that_nobody_ends_before_3_6() {
     for kafka in ["3.9", "4.1"] {
         for history in histories(&late_write(kafka), SEEDS) {
             let verdict = &history.outcome.verdict;
+            assert!(verdict.transactions.aborted >= 1);
             assert_eq!(verdict.known_violations.len() + verdict.violations.len(), 0, "{kafka}");
             let refused = history.all(|event| match event {
                 TraceEvent::AppendRefused { error, .. } => Some(*error),

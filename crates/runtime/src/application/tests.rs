@@ -45,6 +45,7 @@ fn spec(commit: CommitStyle, per_record: SimDuration) -> GroupSpec {
         assigns_itself: false,
         members: 1,
         instances: 1,
+        instance_ids: Vec::new(),
         from: None,
         stagger: SimDuration::ZERO,
         processing: Processing {

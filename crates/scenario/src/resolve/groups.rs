@@ -18,7 +18,7 @@ use crate::model::{
 };
 use crate::syntax::{Argument, Call, Node, Value};
 use acklab_vocab::config::{ConsumerLibrary, GroupProtocol, MemberConfig};
-use acklab_vocab::ids::{GroupId, ProducerIndex, RecordId, TopicId};
+use acklab_vocab::ids::{GroupId, GroupInstanceId, ProducerIndex, RecordId, TopicId};
 use acklab_vocab::time::SimDuration;
 use acklab_vocab::trace::{ApplicationReaction, CommitStyle};
 use std::sync::Arc;
@@ -64,7 +64,8 @@ pub(super) fn groups(
     let mut group_ids: Vec<String> = Vec::new();
     let mut groups: Vec<GroupSpec> = Vec::with_capacity(drafts.len());
     let mut outputs = 0;
-    for Draft { spec, id, output } in drafts {
+    let mut statics: Vec<(usize, String)> = Vec::new();
+    for Draft { spec, id, output, instance_id } in drafts {
         let known = group_ids.iter().position(|other| *other == id);
         let group = known.unwrap_or_else(|| {
             group_ids.push(id);
@@ -83,7 +84,12 @@ pub(super) fn groups(
                 Some(draft.finish(producer, spec.instances, ids, report)?)
             }
         };
-        groups.push(GroupSpec { group: GroupId(u16::try_from(group).ok()?), output, ..spec });
+        let instance_ids = match instance_id {
+            None => Vec::new(),
+            Some(id) => instance_ids(group, &id, spec.instances, &mut statics),
+        };
+        let group = GroupId(u16::try_from(group).ok()?);
+        groups.push(GroupSpec { group, output, instance_ids, ..spec });
     }
     Some((groups, group_ids))
 }
@@ -117,6 +123,31 @@ struct Draft {
     spec: GroupSpec,
     id: String,
     output: Option<OutputDraft>,
+    instance_id: Option<String>,
+}
+
+/// The numbers of a property's value for each instance of a group: the value as it is for one, with their own numbers for
+/// several. `statics` has the group and the name of every id so far.
+fn instance_ids(
+    group: usize,
+    value: &str,
+    instances: u16,
+    statics: &mut Vec<(usize, String)>,
+) -> Vec<GroupInstanceId> {
+    let name = |instance: u16| match instances {
+        1 => value.to_owned(),
+        _ => format!("{value}-{instance}"),
+    };
+    let number = |name: String| {
+        let id = (group, name);
+        let found = statics.iter().position(|known| *known == id);
+        let index = found.unwrap_or_else(|| {
+            statics.push(id);
+            statics.len() - 1
+        });
+        GroupInstanceId(u16::try_from(index).unwrap_or(u16::MAX))
+    };
+    (0..instances).map(name).map(number).collect()
 }
 
 fn group(node: &Node, around: &Surroundings<'_>, report: &mut Report) -> Option<Draft> {
@@ -141,7 +172,7 @@ fn group(node: &Node, around: &Surroundings<'_>, report: &mut Report) -> Option<
         processing(node, around.producers, report)
     });
     let reaction = fields.or("on_commit_failure", ApplicationReaction::Stopped, report, reaction);
-    let (commit, config) = committing(&fields, around, report)?;
+    let (commit, config, instance_id) = committing(&fields, around, report)?;
     let in_transaction = commit.style == CommitStyle::InTransaction;
     let output = fields.or("output", None, report, |node, report| {
         output(node, around, in_transaction, report).map(Some)
@@ -166,6 +197,7 @@ fn group(node: &Node, around: &Surroundings<'_>, report: &mut Report) -> Option<
         assigns_itself,
         members,
         instances: members.max(scaled),
+        instance_ids: Vec::new(),
         from,
         stagger: stagger?,
         processing: processing?,
@@ -176,7 +208,7 @@ fn group(node: &Node, around: &Surroundings<'_>, report: &mut Report) -> Option<
         output: None,
         config: Arc::new(config),
     };
-    Some(Draft { spec, id: id?, output })
+    Some(Draft { spec, id: id?, output, instance_id })
 }
 
 /// Anything but nothing: Kafka does not restrict a `group.id`.
@@ -316,7 +348,7 @@ fn committing(
     fields: &Fields<'_>,
     around: &Surroundings<'_>,
     report: &mut Report,
-) -> Option<(Commit, MemberConfig)> {
+) -> Option<(Commit, MemberConfig, Option<String>)> {
     let chosen = match fields.get("commit") {
         None => None,
         Some(node) => Some(commit(node, report)?),
@@ -347,7 +379,9 @@ fn committing(
         true => CommitStyle::Auto,
         false => CommitStyle::SyncPerBatch,
     };
-    Some((chosen.unwrap_or(Commit { style: default, workers: 1 }), config))
+    let instance_id = properties.value("group.instance.id").filter(|_| config.is_static);
+    let instance_id = instance_id.map(str::to_owned);
+    Some((chosen.unwrap_or(Commit { style: default, workers: 1 }), config, instance_id))
 }
 
 fn contradicted(

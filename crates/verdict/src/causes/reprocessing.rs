@@ -145,7 +145,9 @@ impl Case<'_> {
             },
             Ending::GivenUp { lost: true } => match self.removal_before(moment) {
                 Some(removed) => self.removed(removed.reason, removed.paused),
-                None => Cause::MembershipForgotten,
+                None if !self.was_left_behind(moment) => Cause::MembershipForgotten,
+                None if self.failed().next().is_some() => Cause::CommitRefusedAfterRebalance,
+                None => Cause::RebalanceTimeoutExceeded,
             },
         }
     }
@@ -230,6 +232,17 @@ impl Case<'_> {
             self.is_between(*at) && (*at > moment || at.at == moment.at)
         };
         left.iter().find(near).map(|&(_, reason)| reason)
+    }
+
+    /// A static member that did not join a rebalance in time stays one, and is told
+    /// ILLEGAL_GENERATION when it asks next. So is a member, before 4.0, whose group the
+    /// coordinator's log has lost, and with it the offsets.
+    fn was_left_behind(&self, moment: Moment) -> bool {
+        let Some(member) = self.scope.member(self.old.node) else { return false };
+        let told = member.lost.iter().rev().find(|(at, _)| *at < moment);
+        let commits = self.scope.track.before(moment);
+        let is_log_lost = commits.iter().any(|of| of.node.is_none() && of.offset.is_none());
+        told.is_some_and(|(_, error)| *error == ErrorCode::IllegalGeneration) && !is_log_lost
     }
 
     fn removal_before(&self, moment: Moment) -> Option<&Removed> {

@@ -145,7 +145,7 @@ impl Groups {
         let Some(group) = self.groups.get(usize::from(id.0)) else { return };
         let Some(home) = group.home else { return };
         let Some(replica) = world.partitions[home].replica(stamped.node) else { return };
-        let possible = replay(world, replica, id);
+        let possible = replay(world, replica, id, stamped.at);
         for partition in 0..world.partitions.len() {
             let place = world.partitions[partition].id;
             let stated = offsets.iter().find(|of| of.partition == place).map(|of| of.offset);

@@ -67,18 +67,22 @@ impl Journal {
 }
 
 /// What a replica's log says of the offsets of one group: by partition, what it may be taken for.
-/// The part below the high watermark counts for certain; each later record may.
+/// The part below the high watermark counts for certain; each later record may. So does each that
+/// the high watermark has passed at this very instant: a coordinator states them one after the
+/// other, in the order of the log.
 #[must_use]
 pub fn replay(
     world: &World,
     replica: &Replica,
     group: GroupId,
+    at: SimTime,
 ) -> BTreeMap<usize, Vec<Option<Offset>>> {
     let mut values: BTreeMap<usize, Vec<Option<Offset>>> = BTreeMap::new();
     let mut pending: BTreeMap<ProducerId, Vec<(usize, Option<Offset>)>> = BTreeMap::new();
+    let certain_below = replica.high_watermark_before(at);
     for id in &replica.log {
         let batch = &world.appends[id.index()].batch;
-        let is_certain = batch.next_offset() <= replica.high_watermark;
+        let is_certain = batch.next_offset() <= certain_below;
         let mut take = |partition: usize, offset: Option<Offset>| {
             let known = values.entry(partition).or_insert_with(|| vec![None]);
             if is_certain {

@@ -130,6 +130,28 @@ fn what_ended_the_ownership_is_the_cause() {
 }
 
 #[test]
+fn a_static_member_is_left_behind_by_a_rebalance_that_it_did_not_join() {
+    use ErrorCode::{IllegalGeneration, UnknownMemberId};
+    let forgotten = Cause::MembershipForgotten;
+    for (error, is_log_lost, cause) in [
+        (IllegalGeneration, false, Cause::RebalanceTimeoutExceeded),
+        (IllegalGeneration, true, forgotten),
+        (UnknownMemberId, false, forgotten),
+    ] {
+        let mut trace = owned(CommitStyle::SyncPerBatch);
+        trace.commit(0, 1, 0).process(0, 0..2);
+        if is_log_lost {
+            trace.loaded(None);
+        }
+        trace.fact(member(0), TraceEvent::MembershipLost { error }).give_up(0, true);
+        trace.taken_over(0).process(1, 0..10);
+        let verdict = trace.judge();
+        let found = verdict.causes.iter().find(|of| of.kind == AnomalyKind::Reprocessed);
+        assert_eq!(found.map(|of| of.cause), Some(cause), "{error:?}");
+    }
+}
+
+#[test]
 fn a_partition_given_up_without_a_commit_or_with_one_that_failed() {
     let revoked = |failure: Option<CommitFailure>| {
         let mut trace = owned(CommitStyle::Async);

@@ -143,15 +143,7 @@ fn a_new_coordinator_has_what_its_log_has() {
     trace.loaded(Some(4));
     assert_eq!(broken(&trace), [("committed_offset_loaded", None)]);
     let mut forgotten = group("3.9");
-    forgotten.commit(0, 1, 5).fact(
-        acklab_vocab::ids::NodeId(0),
-        TraceEvent::HighWatermarkAdvanced {
-            partition: OFFSETS,
-            leader_epoch: acklab_vocab::ids::LeaderEpoch(0),
-            high_watermark: Offset(1),
-            leader: true,
-        },
-    );
+    forgotten.commit(0, 1, 5).high_watermark_of_offsets(1);
     forgotten.loaded(None);
     assert_eq!(broken(&forgotten), [("committed_offset_loaded", None)]);
 }
@@ -161,6 +153,33 @@ fn a_commit_that_an_earlier_coordinator_left_open_may_become_visible_later() {
     let mut trace = group("4.1");
     trace.append_offset(5, None).loaded(None).append_offset(6, None);
     trace.loaded(Some(5)).commit_visible(0, 6);
+    assert_eq!(broken(&trace), []);
+}
+
+#[test]
+fn a_high_watermark_that_passes_several_open_commits_shows_them_in_turn() {
+    let load = |stated: &[Option<u64>], at_once: bool| {
+        let mut trace = group("4.1");
+        trace.append_offset(5, None).append_offset(6, None).append_offset(7, None);
+        trace.loaded(None).high_watermark_of_offsets(3);
+        for &to in stated {
+            trace.loaded(to);
+            if at_once {
+                trace.of_the_same_event();
+            }
+        }
+        broken(&trace)
+    };
+    assert_eq!(load(&[Some(5), Some(6), Some(7)], true), []);
+    assert_eq!(load(&[Some(6)], false), [("committed_offset_loaded", None)]);
+    assert_eq!(load(&[Some(8)], true), [("committed_offset_loaded", None)]);
+}
+
+#[test]
+fn a_coordinator_that_restates_an_offset_takes_no_later_commit_for_it() {
+    let mut trace = group("4.1");
+    trace.append_offset(5, None).loaded(Some(5)).append_offset(5, None).append_offset(6, None);
+    trace.loaded(Some(5)).commit_visible(0, 5).commit_visible(0, 6);
     assert_eq!(broken(&trace), []);
 }
 

@@ -16,7 +16,10 @@ pub static INVARIANT: Invariant = Invariant {
     name: "one_owner_per_generation",
     claim: "an assignment gives each partition to one member",
     source: "ConsumerPartitionAssignor; KIP-848",
-    suspended_by: &[],
+    suspended_by: &[Suspension::RuleOff(
+        ProtocolRule::OwnedPartitionsCarryGeneration,
+        "KAFKA-12984",
+    )],
 };
 
 /// The property over time.
@@ -24,10 +27,10 @@ pub static AT_A_TIME: Invariant = Invariant {
     name: "one_owner_at_a_time",
     claim: "a member comes to own a partition only when no other member owns it",
     source: "KIP-429, KIP-848",
-    suspended_by: &[Suspension::RuleOff(
-        ProtocolRule::OwnedPartitionsCarryGeneration,
-        "KAFKA-12984",
-    )],
+    suspended_by: &[
+        Suspension::RuleOff(ProtocolRule::OwnedPartitionsCarryGeneration, "KAFKA-12984"),
+        Suspension::RuleOff(ProtocolRule::ContestedPartitionToNewestClaim, "KAFKA-14639"),
+    ],
 };
 
 /// A partition that two members have got.

@@ -76,12 +76,44 @@ fn an_unclean_election_needs_the_topic_to_allow_it() {
     assert_eq!(broken(&trace), []);
     trace.header.topics[0].unclean_leader_election = false;
     assert_eq!(broken(&trace), [("clean_election", None)]);
+}
 
-    let mut last_known = cluster();
-    last_known.header.topics[0].unclean_leader_election = false;
-    last_known.state().isr = crate::testing::brokers(&[]);
-    last_known.change(FENCED).elect(1, &[1], PartitionChangeReason::UncleanElection);
-    assert_eq!(broken(&last_known), []);
+/// A topic that allows no unclean election has no leader, nobody in sync and broker 3 eligible.
+fn eligible_3() -> Trace {
+    let mut trace = cluster();
+    trace.header.topics[0].unclean_leader_election = false;
+    trace.propose_isr(1, &[1]).commit_isr(1, &[1]);
+    trace.state().eligible = crate::testing::brokers(&[3]);
+    trace.change(PartitionChangeReason::AlterPartition).offline(&[]);
+    trace
+}
+
+#[test]
+fn the_last_known_leader_returns_when_nobody_else_may_lead() {
+    const UNCLEAN: PartitionChangeReason = PartitionChangeReason::UncleanElection;
+    let elect = |mut trace: Trace, leader: u16| {
+        trace.state().eligible.clear();
+        trace.elect(leader, &[leader], UNCLEAN);
+        broken(&trace)
+    };
+    let nobody = || {
+        let mut trace = eligible_3();
+        trace.state().eligible.clear();
+        trace.change(PartitionChangeReason::BrokerRegistered);
+        trace
+    };
+    assert_eq!(elect(nobody(), 1), []);
+    assert_eq!(elect(nobody(), 2), [("clean_election", None)], "it has not led last");
+
+    // The registration of an unclean life of broker 3 takes it out of the ELR and elects at once.
+    let ended = || {
+        let mut trace = eligible_3();
+        trace.kill(3).start(3);
+        trace
+    };
+    assert_eq!(elect(ended(), 1), []);
+    assert_eq!(elect(ended(), 2), [("clean_election", None)]);
+    assert_eq!(elect(eligible_3(), 1), [("clean_election", None)], "broker 3 may return");
 }
 
 #[test]

@@ -176,6 +176,17 @@ impl Trace {
         self.fact(COORDINATOR, event)
     }
 
+    /// So many records of the coordinators' log are replicated.
+    pub fn high_watermark_of_offsets(&mut self, to: u64) -> &mut Self {
+        let event = TraceEvent::HighWatermarkAdvanced {
+            partition: OFFSETS,
+            leader_epoch: LeaderEpoch(0),
+            high_watermark: Offset(to),
+            leader: true,
+        };
+        self.fact(COORDINATOR, event)
+    }
+
     /// A coordinator has read its log.
     pub fn loaded(&mut self, to: Option<u64>) -> &mut Self {
         let offsets = to.map_or_else(|| Arc::new([]) as Arc<[_]>, offset);

@@ -193,6 +193,14 @@ impl Trace {
         self
     }
 
+    /// The last fact was stated together with the one before it.
+    pub fn of_the_same_event(&mut self) -> &mut Self {
+        if let [.., before, last] = &mut self.facts[..] {
+            (last.cause, last.at) = (before.cause, before.at);
+        }
+        self
+    }
+
     // ---- the producer ---------------------------------------------------------------------------
 
     pub fn create(&mut self, count: u32) -> &mut Self {

@@ -122,9 +122,7 @@ impl World {
     ) {
         if let Some(before) = &self.partitions[scene.partition].state {
             let epochs = invariants::epochs_monotonic::check_controller(before, after);
-            let topic = usize::from(after.partition.topic.0);
-            let allowed = self.unclean_allowed.get(topic).copied().unwrap_or_default();
-            let clean = invariants::clean_election::check(before, after, reason, allowed);
+            let clean = self.check_election(scene.partition, before, after, reason);
             self.breach(scene, &invariants::epochs_monotonic::INVARIANT, epochs);
             self.breach(scene, &invariants::clean_election::INVARIANT, clean);
         }
@@ -457,6 +455,7 @@ impl World {
         let replica = partition.replica_mut(scene.place.node, scene.broker);
         let lowered = invariants::high_watermark_monotonic::check(replica, high_watermark);
         let was = replica.high_watermark;
+        replica.note_high_watermark(scene.place.at);
         replica.high_watermark = high_watermark;
         if high_watermark < was {
             let below = replica.position(high_watermark, &self.appends);

@@ -5,10 +5,12 @@
 
 use acklab_vocab::ids::{BrokerId, BrokerList, Offset};
 use acklab_vocab::metadata_log::PartitionState;
+use acklab_vocab::trace::PartitionChangeReason;
 
 use super::World;
 use super::facts::Scene;
 use crate::invariants;
+use crate::invariants::clean_election::{self, Circumstances};
 
 impl World {
     /// The controller registered a life of a broker, fenced it or lets it serve.
@@ -17,6 +19,37 @@ impl World {
         let process = &mut self.processes[node.0 as usize];
         process.fenced = fenced;
         process.unregistered &= !registered;
+    }
+
+    /// The controller may have elected a leader.
+    pub(super) fn check_election(
+        &self,
+        partition: usize,
+        before: &PartitionState,
+        after: &PartitionState,
+        reason: PartitionChangeReason,
+    ) -> Option<String> {
+        let topic = usize::from(after.partition.topic.0);
+        let tenures = &self.partitions[partition].tenures;
+        let last = tenures.iter().rev().find(|tenure| tenure.epoch < after.leader_epoch);
+        let circumstances = Circumstances {
+            unclean_allowed: self.unclean_allowed.get(topic).copied().unwrap_or_default(),
+            last_leader: last.map(|tenure| tenure.leader),
+            ended_uncleanly: &self.ended_uncleanly(before),
+        };
+        clean_election::check(before, after, reason, circumstances)
+    }
+
+    /// Replicas in the ISR or the ELR whose brokers have ended without an orderly shutdown since
+    /// they were registered: the registration of their next life takes them out of both (KIP-966).
+    fn ended_uncleanly(&self, partition: &PartitionState) -> BrokerList {
+        let has_ended = |broker: &BrokerId| {
+            let process = self.node_of(*broker).map(|node| &self.processes[node.0 as usize]);
+            process.is_some_and(|process| {
+                process.unregistered && process.deaths.last().is_some_and(|&(_, clean)| !clean)
+            })
+        };
+        partition.isr.iter().chain(&partition.eligible).copied().filter(has_ended).collect()
     }
 
     /// The controller took a leader's proposal.

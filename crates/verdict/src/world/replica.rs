@@ -5,6 +5,7 @@
 //! of yet.
 
 use acklab_vocab::ids::{BrokerId, BrokerList, LeaderEpoch, NodeId, Offset};
+use acklab_vocab::time::SimTime;
 use smallvec::SmallVec;
 
 use super::{Append, AppendId};
@@ -22,6 +23,8 @@ pub struct Replica {
     pub log_end_offset: Offset,
     /// Exclusive.
     pub high_watermark: Offset,
+    /// When the high watermark moved last, and where it had been before that instant.
+    moved: Option<(SimTime, Offset)>,
     /// How many batches of `log` end at or below the high watermark.
     pub below_high_watermark: usize,
     /// Epochs of the batches with their first offsets, ascending: the leader epoch cache without
@@ -103,6 +106,7 @@ impl Replica {
             log: Vec::new(),
             log_end_offset: Offset(0),
             high_watermark: Offset(0),
+            moved: None,
             below_high_watermark: 0,
             epochs: EpochSpans::new(),
             epoch_heard: LeaderEpoch(0),
@@ -138,6 +142,18 @@ impl Replica {
             Role::Leader(view) => Some(view),
             Role::Unknown | Role::Follower(_) => None,
         }
+    }
+
+    /// The high watermark moves.
+    pub fn note_high_watermark(&mut self, at: SimTime) {
+        self.moved = Some((at, self.high_watermark_before(at)));
+    }
+
+    /// The high watermark as it was before an instant, which is now.
+    #[must_use]
+    pub fn high_watermark_before(&self, at: SimTime) -> Offset {
+        let moved = self.moved.filter(|&(moved_at, _)| moved_at == at);
+        moved.map_or(self.high_watermark, |(_, was)| was)
     }
 
     /// Adds a batch at its end.

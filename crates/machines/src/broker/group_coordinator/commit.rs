@@ -212,10 +212,12 @@ impl Broker {
         let number = self.group_coordinator.next_write();
         let offsets = stored(&offsets, number, cx.now());
         let batch = plain_batch(payload(group, &offsets));
-        if self.shared.has(ProtocolRule::EventLoopGroupCoordinator)
-            && let Some(known) = self.group_coordinator.groups.get_mut(&group)
-        {
-            known.offsets.write(&offsets);
+        let is_event_loop = self.shared.has(ProtocolRule::EventLoopGroupCoordinator);
+        if let Some(known) = self.group_coordinator.groups.get_mut(&group) {
+            match is_event_loop {
+                true => known.offsets.write(&offsets),
+                false => known.offsets.stage(&offsets),
+            }
         }
         let from = answer.requester.from;
         let write = CommitWrite { group, producer: None, offsets, from, answer: Some(answer) };
@@ -325,6 +327,9 @@ impl Broker {
         let CommitWrite { group, producer, offsets, from, answer } = write;
         let rules = self.shared.config.rules;
         if let Some(known) = self.group_coordinator.groups.get_mut(&group) {
+            if producer.is_none() {
+                known.offsets.unstage(&offsets);
+            }
             match (producer, result) {
                 (None, Ok(())) => {
                     let newest = known.offsets.commit(&offsets);

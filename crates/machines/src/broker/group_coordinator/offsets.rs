@@ -40,6 +40,9 @@ pub(super) struct GroupOffsets {
     visible: BTreeMap<TopicPartition, StoredOffset>,
     /// By producer: what its open transaction has committed.
     transactions: BTreeMap<ProducerId, PendingOffsets>,
+    /// Without the rule `EventLoopGroupCoordinator`: the last write of a partition that is not done
+    /// (`pendingOffsetCommits`).
+    staged: BTreeMap<TopicPartition, u64>,
 }
 
 /// What `offsets` are as stored by write number `write`, at `at`.
@@ -97,15 +100,32 @@ impl GroupOffsets {
         self.latest.iter().map(|(&partition, stored)| (partition, stored.committed))
     }
 
-    /// There are no offsets, and no transaction may bring any.
+    /// There are no offsets, and neither a transaction nor a write may bring any (`hasOffsets`).
     pub fn is_empty(&self) -> bool {
-        self.latest.is_empty() && self.visible.is_empty() && self.transactions.is_empty()
+        self.latest.is_empty()
+            && self.visible.is_empty()
+            && self.transactions.is_empty()
+            && self.staged.is_empty()
     }
 
     /// Everything that is committed, as a judge is told it.
     pub fn told(&self) -> Arc<[OffsetToCommit]> {
         let all: StoredOffsets = self.visible.iter().map(|(&id, &stored)| (id, stored)).collect();
         told(&all)
+    }
+
+    /// Offsets are about to be written (`prepareOffsetCommit`).
+    pub fn stage(&mut self, offsets: &[(TopicPartition, StoredOffset)]) {
+        self.staged.extend(offsets.iter().map(|&(partition, stored)| (partition, stored.write)));
+    }
+
+    /// That write is done, or has failed; a partition with a later one stays staged.
+    pub fn unstage(&mut self, offsets: &[(TopicPartition, StoredOffset)]) {
+        for &(partition, stored) in offsets {
+            if self.staged.get(&partition) == Some(&stored.write) {
+                self.staged.remove(&partition);
+            }
+        }
     }
 
     /// Offsets have been written.
@@ -144,9 +164,11 @@ impl GroupOffsets {
         !is_written && self.visible.remove(&partition).is_some()
     }
 
-    /// An open transaction may still change the partition's offset.
+    /// An open transaction, or a write under way, may still change the partition's offset
+    /// (`hasPendingOffsetCommitsForTopicPartition`).
     pub fn is_unstable(&self, partition: TopicPartition) -> bool {
-        self.transactions.values().any(|pending| pending.offsets.contains_key(&partition))
+        self.staged.contains_key(&partition)
+            || self.transactions.values().any(|pending| pending.offsets.contains_key(&partition))
     }
 
     /// A transaction commits offsets if it is committed.
@@ -244,6 +266,18 @@ mod tests {
         group.write(&offsets(2, &[(0, 9)]));
         group.revert(&offsets(2, &[(0, 9)]));
         assert_eq!(latest(&group, 0), Some(5));
+    }
+
+    #[test]
+    fn a_partition_is_unstable_until_its_last_write_is_done() {
+        let mut group = GroupOffsets::default();
+        group.stage(&offsets(1, &[(0, 5), (1, 5)]));
+        group.stage(&offsets(2, &[(0, 6)]));
+        group.unstage(&offsets(1, &[(0, 5), (1, 5)]));
+        assert!(group.is_unstable(partition(0)) && !group.is_unstable(partition(1)));
+        assert!(!group.is_empty(), "it is not to be deleted");
+        group.unstage(&offsets(2, &[(0, 6)]));
+        assert!(!group.is_unstable(partition(0)) && group.is_empty());
     }
 
     #[test]

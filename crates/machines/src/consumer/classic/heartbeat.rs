@@ -175,10 +175,11 @@ impl Consumer {
             return;
         }
         let knows_coordinator = self.knows_coordinator(cx);
+        let prepares_anew = self.prepares_anew();
         let Membership::Classic(member) = &mut self.membership else { return };
         let is_in = member.state != MemberState::Unjoined;
         let leaving = member.identity.member.filter(|_| is_in && knows_coordinator);
-        member.reset(false);
+        member.reset(false, prepares_anew);
         let Some(id) = leaving.filter(|_| self.setup.instance.is_none()) else { return };
         let request = LeaveGroupRequest {
             group: self.setup.group,

@@ -104,7 +104,10 @@ impl Consumer {
                 Attempt::Succeeded(assignment) => {
                     let is_member = !member.is_reset() && member.state == MemberState::Stable;
                     if !is_member {
-                        member.reset(false);
+                        let prepares_anew = self.prepares_anew();
+                        if let Membership::Classic(member) = &mut self.membership {
+                            member.reset(false, prepares_anew);
+                        }
                         continue;
                     }
                     self.on_join_complete(cx, assignment);

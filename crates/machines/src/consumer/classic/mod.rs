@@ -18,6 +18,7 @@ use acklab_vocab::api::JoinGroupResponse;
 use acklab_vocab::error::ErrorCode;
 use acklab_vocab::group::Assignor;
 use acklab_vocab::ids::{Generation, TopicId, TopicPartition};
+use acklab_vocab::rules::ProtocolRule;
 use acklab_vocab::time::SimTime;
 use acklab_vocab::trace::TraceEvent;
 use heartbeat::Heartbeat;
@@ -151,8 +152,9 @@ impl ClassicMember {
         self.identity.generation.is_none() || self.identity.member.is_none()
     }
 
-    /// `resetStateAndRejoin`
-    pub fn reset(&mut self, keeps_member_id: bool) {
+    /// `resetStateAndRejoin`. `prepares_anew`: `onJoinPrepare` is called even if it has been for the
+    /// rebalance under way (the rule `LostMemberGivesUpPartitions`).
+    pub fn reset(&mut self, keeps_member_id: bool, prepares_anew: bool) {
         self.state = MemberState::Unjoined;
         self.protocol = None;
         self.identity.generation = None;
@@ -160,7 +162,7 @@ impl ClassicMember {
             self.identity.member = None;
         }
         self.rejoin_needed = true;
-        self.needs_join_prepare = true;
+        self.needs_join_prepare |= prepares_anew;
     }
 
     /// When the application's thread has something to do again, while it is joining; what is past
@@ -175,6 +177,11 @@ impl ClassicMember {
 }
 
 impl Consumer {
+    /// Who loses its membership gives up what it owns before it joins again.
+    pub(super) const fn prepares_anew(&self) -> bool {
+        self.config().client.rules.has(ProtocolRule::LostMemberGivesUpPartitions)
+    }
+
     /// An answer says that the member is none any more (`resetStateOnResponseError`).
     pub(super) fn lose_membership(
         &mut self,
@@ -182,8 +189,9 @@ impl Consumer {
         error: ErrorCode,
         keeps_member_id: bool,
     ) {
+        let prepares_anew = self.prepares_anew();
         if let Membership::Classic(member) = &mut self.membership {
-            member.reset(keeps_member_id);
+            member.reset(keeps_member_id, prepares_anew);
             cx.trace(|| TraceEvent::MembershipLost { error });
         }
     }

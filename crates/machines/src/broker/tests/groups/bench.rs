@@ -390,6 +390,12 @@ pub fn joined(
     })
 }
 
+/// orders-0 may still change: who asks for stable offsets has to come again.
+pub fn unstable() -> Response {
+    let partitions = vec![(TopicPartition::new(0, 0), ErrorCode::UnstableOffsetCommit, None)];
+    Response::OffsetFetch(OffsetFetchResponse { error: ErrorCode::None, partitions })
+}
+
 /// What OffsetFetch says of orders-0: the offset, if there is one.
 pub fn offset_in(answers: &Answers) -> Option<Option<u64>> {
     match answers.as_slice() {

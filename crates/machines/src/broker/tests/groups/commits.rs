@@ -160,7 +160,9 @@ fn who_commits_lives() {
 fn the_classic_coordinator_refuses_commits_under_min_isr_and_times_out() {
     let mut bench = Bench::with_isr(version("3.9"), 2, &[1, 2]);
     assert_eq!(bench.ask(1, commit(None, 0, 5)), []);
-    assert_eq!(offset_in(&bench.ask(2, fetch_offset(true))), Some(None));
+    assert_eq!(offset_in(&bench.ask(2, fetch_offset(false))), Some(None));
+    // While it is written, who asks for stable offsets has to come again (KIP-447).
+    assert_eq!(bench.ask(2, fetch_offset(true)), [(2, unstable())]);
     assert_eq!(bench.replicate(), [(1, committed(0, NONE))]);
     assert_eq!(offset_in(&bench.ask(2, fetch_offset(true))), Some(Some(5)));
     // Not replicated in 5 s: REQUEST_TIMED_OUT as it is; the record stays in the log, and does not
@@ -168,6 +170,7 @@ fn the_classic_coordinator_refuses_commits_under_min_isr_and_times_out() {
     let now = bench.rig.now.0 / 1_000_000;
     assert_eq!(bench.ask(1, commit(None, 0, 8)), []);
     assert_eq!(bench.run_until(now + 4_999), []);
+    assert_eq!(bench.ask(2, fetch_offset(true)), [(2, unstable())]);
     assert_eq!(bench.run_until(now + 5_000), [(1, committed(0, ErrorCode::RequestTimedOut))]);
     bench.replicate();
     assert_eq!(offset_in(&bench.ask(2, fetch_offset(true))), Some(Some(5)));

@@ -221,11 +221,6 @@ fn marker(result: TransactionResult) -> Request {
     Request::WriteTxnMarkers(WriteTxnMarkersRequest { markers: vec![marker] })
 }
 
-fn unstable() -> Response {
-    let partitions = vec![(TopicPartition::new(0, 0), ErrorCode::UnstableOffsetCommit, None)];
-    Response::OffsetFetch(OffsetFetchResponse { error: NONE, partitions })
-}
-
 /// An open transaction's offsets are pending at every coordinator that reads them.
 #[test]
 fn the_offsets_of_an_open_transaction_survive_their_coordinator() {
