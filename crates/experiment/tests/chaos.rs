@@ -104,8 +104,18 @@ fn unwanted(plan: &Plan, outcome: &Outcome) -> Finding {
         .or_else(|| {
             let excused = plan.has_permanent_fault() || plan.is_overloaded();
             let stuck = outcome.stuck.as_ref().filter(|_| !excused)?;
+            // Whoever is never done keeps the topics that it writes to in motion.
+            let one_lags = stuck.because.iter().any(|because| plan.may_lag(because));
             let waits = |because: &&String| {
-                !(plan.never_enough && because.contains("producer")) && !plan.may_lag(because)
+                // Markers of transactions need min.insync.replicas as well.
+                let waits_for_replicas = ["producer", "transaction"]
+                    .iter()
+                    .any(|who| plan.never_enough && because.contains(who));
+                let follows = one_lags
+                    && ["above its high watermark", "a transaction of"]
+                        .iter()
+                        .any(|what| because.contains(what));
+                !waits_for_replicas && !follows && !plan.may_lag(because)
             };
             let because: Vec<&str> =
                 stuck.because.iter().filter(waits).map(String::as_str).collect();
@@ -252,4 +262,29 @@ fn a_network_too_slow_for_a_quorum_is_named_before_time_zero() {
     let stuck = outcome.stuck.expect("it cannot form");
     assert_eq!(stuck.at.0, 0);
     assert!(stuck.because[0].contains("before time zero"), "{:?}", stuck.because);
+}
+
+/// Case 238: `poll(Duration.ZERO)` has to get a consumer into its group as well.
+#[test]
+fn a_consumer_that_polls_without_a_timeout_joins_its_group() {
+    for client in ["Librdkafka", "KafkaPython", "Java(\"0.10.0\")", "Java(\"3.9\")"] {
+        let text = format!(
+            r#"Scenario(
+                kafka: "3.9", duration: "5s",
+                cluster: (brokers: 3, mode: KRaft(controllers: 1)),
+                topics: {{"orders": (partitions: 2, replication_factor: 3)}},
+                producers: [(name: "shop", topic: "orders", rate: 10)],
+                groups: [(
+                    id: "billing", topics: ["orders"], from: "1s", client: {client},
+                    poll_timeout: "0ms", properties: {{"auto.offset.reset": "earliest"}},
+                )],
+            )"#
+        );
+        let file = ScenarioFile::parse("polls", None, &text).expect("it parses");
+        let resolved = file.resolve("base", &[]).expect("it resolves");
+        let outcome = Case::from(resolved).run(238).expect("it does not panic");
+        let counts = outcome.verdict.groups["billing"].counts;
+        assert_eq!((outcome.stuck, counts.pending), (None, 0), "{client}");
+        assert_eq!(counts.processed, outcome.verdict.count(Counter::Stored), "{client}");
+    }
 }

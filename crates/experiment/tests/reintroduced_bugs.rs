@@ -190,6 +190,40 @@ fn an_answer_about_epochs_that_names_none() {
     bug.is_absent(&["rules/TruncateOnFetch=true"]);
 }
 
+/// KAFKA-12983 and KAFKA-12984 came and went together. Either repair alone is enough here.
+#[test]
+fn a_member_that_fell_out_of_its_group_and_claims_what_it_had() {
+    let bug = bug!("claims-of-a-lost-member");
+    bug.is_absent(&[]);
+    bug.is_absent(&["rules/LostMemberGivesUpPartitions=false"]);
+    bug.is_absent(&["rules/OwnedPartitionsCarryGeneration=false"]);
+    let rules = ["LostMemberGivesUpPartitions", "OwnedPartitionsCarryGeneration"];
+    bug.is_caught_without(&rules, &["one_owner_per_generation"]);
+}
+
+#[test]
+fn an_assignor_that_drops_the_claims_of_older_generations() {
+    let bug = bug!("contested-partition");
+    bug.is_absent(&[]);
+    // Who gets a partition too early sees it only if the old owner gives it up later.
+    let outcomes = bug.outcomes(&["rules/ContestedPartitionToNewestClaim=false"]);
+    let is_caught = |outcome: &&Outcome| {
+        let mut known = outcome.verdict.known_violations.iter();
+        known.any(|it| (it.invariant, it.known) == ("one_owner_at_a_time", Some("KAFKA-14639")))
+    };
+    assert!(outcomes.iter().filter(is_caught).count() >= 1);
+}
+
+#[test]
+fn a_coordinator_that_takes_the_offsets_of_a_zombie() {
+    let bug = bug!("zombie-copies");
+    bug.is_absent(&[]);
+    let by = ["input_processed_again"];
+    for outcome in bug.is_caught_without(&["FenceTransactionalOffsets"], &by) {
+        assert!(outcome.verdict.records.duplicated > 0);
+    }
+}
+
 /// These rules lose nothing; they cost availability, and time.
 #[test]
 fn rules_that_only_cost_availability() {
@@ -199,6 +233,15 @@ fn rules_that_only_cost_availability() {
         let records = outcome.verdict.records;
         assert_eq!((records.acked, records.failed, records.stored), (0, 20, 0));
     }
+    let bug = bug!("static-rolling-restart");
+    bug.is_absent(&[]);
+    let rebalances = |sets: &[&str]| -> Vec<u64> {
+        let outcomes = bug.outcomes(sets);
+        outcomes.iter().map(|it| it.verdict.groups["billing"].counts.rebalances).collect()
+    };
+    assert_eq!(rebalances(&[]), [0; 5]);
+    // One for each restart, which waits for the session of the process that is gone.
+    assert_eq!(rebalances(&["rules/StaticMembership=false"]), [3; 5]);
     let bug = bug!("leader-in-error-response");
     bug.is_absent(&[]);
     bug.is_absent(&["rules/LeaderInErrorResponse=false"]);

@@ -5,7 +5,7 @@
 //! aborted when the abort was; a send that was reported a success before that says nothing yet.
 //! Mirrors `TransactionManager` and `TransactionMetadata` from outside (KIP-98).
 
-use acklab_vocab::ids::{NodeId, TransactionalId};
+use acklab_vocab::ids::{NodeId, ProducerId, TransactionalId};
 use acklab_vocab::record::Record;
 use acklab_vocab::time::SimTime;
 use acklab_vocab::trace::Stamped;
@@ -75,6 +75,8 @@ pub struct Transactions {
     by_id: BTreeMap<TransactionalId, u32>,
     /// The state of each id that was stated last.
     stated: BTreeMap<TransactionalId, TransactionState>,
+    /// The same by producer id.
+    coordinated: BTreeMap<ProducerId, TransactionState>,
 }
 
 impl Transactions {
@@ -130,6 +132,31 @@ impl Transactions {
     pub fn lose(&mut self, node: NodeId) {
         if let Some(index) = self.by_node.remove(&node) {
             self.all[index as usize].sent = Vec::new();
+        }
+    }
+
+    /// A coordinator has stated what it has of a producer.
+    pub fn coordinated(&mut self, producer: ProducerId, state: TransactionState) {
+        self.coordinated.insert(producer, state);
+    }
+
+    /// Whether a coordinator still has to end a transaction of the producer.
+    #[must_use]
+    pub fn is_under_way(&self, producer: ProducerId) -> bool {
+        match self.coordinated.get(&producer) {
+            Some(
+                TransactionState::Ongoing
+                | TransactionState::PrepareCommit
+                | TransactionState::PrepareAbort
+                | TransactionState::PrepareEpochFence,
+            ) => true,
+            Some(
+                TransactionState::Empty
+                | TransactionState::CompleteCommit
+                | TransactionState::CompleteAbort
+                | TransactionState::Dead,
+            )
+            | None => false,
         }
     }
 

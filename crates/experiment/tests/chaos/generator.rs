@@ -162,18 +162,20 @@ pub fn plan(case: u64) -> Plan {
         producers: &cast.producers,
     };
     let groups = groups::groups(dice, &around);
-    if !groups.is_empty() {
-        let count = dice.below(4);
-        let struck = |index| Fault {
-            text: groups::fault(dice, &groups, &around, index),
-            permanent: false,
-            power_loss: false,
-        };
-        faults.extend((0..count).map(struck));
-    }
+    faults.extend(faults_on_groups(dice, &groups, &around));
     let safe_topic = replicas == 3 && min_isr == 2 && !unclean;
     let never_enough = min_isr > replicas && ["3.3", "3.6"].contains(&kafka);
     Plan { frame, producers, readers, groups, faults, safe_topic, never_enough }
+}
+
+fn faults_on_groups(dice: &mut Dice, groups: &[Group], around: &Around<'_>) -> Vec<Fault> {
+    let count = if groups.is_empty() { 0 } else { dice.below(4) };
+    let struck = |index| Fault {
+        text: groups::fault(dice, groups, around, index),
+        permanent: false,
+        power_loss: false,
+    };
+    (0..count).map(struck).collect()
 }
 
 fn broker_properties(dice: &mut Dice, brokers: u64) -> String {

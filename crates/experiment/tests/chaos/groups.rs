@@ -217,7 +217,7 @@ fn properties(
     if has_interval && dice.percent(25) {
         is_slow = true;
         pairs.push(("max.poll.interval.ms", dice.among(&["6000", "10000"]).to_owned()));
-        if client.text == "Librdkafka" {
+        if client.text == "Librdkafka" && protocol == "classic" {
             pairs.retain(|(name, _)| *name != "session.timeout.ms");
             pairs.push(("session.timeout.ms", "6000".to_owned()));
         }

@@ -4,9 +4,7 @@ use acklab_experiment::{Case, Outcome};
 use acklab_scenario::ScenarioFile;
 use acklab_verdict::{AnomalyKind, Cause, GroupVerdict};
 use acklab_vocab::error::ErrorCode;
-use acklab_vocab::ids::{
-    BrokerId, LeaderEpoch, MemberId, NodeId, Offset, RecordId, TopicPartition,
-};
+use acklab_vocab::ids::{BrokerId, LeaderEpoch, MemberId, NodeId, Offset, RecordId};
 use acklab_vocab::record::Record;
 use acklab_vocab::time::SimTime;
 use acklab_vocab::trace::{
@@ -154,13 +152,6 @@ impl History {
         };
         let position = nodes.position(|it| it.member.is_some_and(is_it));
         NodeId(u16::try_from(position.unwrap()).unwrap())
-    }
-
-    /// A partition of a topic.
-    #[track_caller]
-    pub fn partition(&self, topic: &str, partition: u16) -> TopicPartition {
-        let topic = self.header.topics.iter().position(|it| it.name == topic).unwrap();
-        TopicPartition::new(u16::try_from(topic).unwrap(), partition)
     }
 
     /// Every process that was killed after time zero.

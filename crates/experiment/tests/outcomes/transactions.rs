@@ -6,6 +6,7 @@ use acklab_vocab::error::ErrorCode;
 use acklab_vocab::time::SimTime;
 use acklab_vocab::trace::TraceEvent;
 use acklab_vocab::transaction::TransactionState;
+use std::collections::BTreeMap;
 
 const VERSIONS: [&str; 3] = ["3.5", "3.9", "4.1"];
 
@@ -146,7 +147,8 @@ fn copy(kafka: &str, output: &str, rest: &str) -> String {
         groups: [(
             id: "copy", topics: ["orders"], members: 2, processing: "5ms", commit: InTransaction,
             output: (name: "copier", topic: "invoices", {output}),
-            properties: {{"isolation.level": "read_committed", "session.timeout.ms": "6000"}},
+            properties: {{"isolation.level": "read_committed", "session.timeout.ms": "6000",
+                          "auto.offset.reset": "earliest"}},
         )],
         {rest}
         "#
@@ -177,9 +179,29 @@ fn an_abort_skips_its_inputs_unless_the_application_goes_back() {
     }
 }
 
+/// A consumer began at a committed offset below one that had been committed before.
+fn rewound(history: &History) -> bool {
+    let mut highest = BTreeMap::new();
+    history.facts.iter().any(|stamped| match &stamped.event {
+        TraceEvent::OffsetsCommitted { offsets, .. } => {
+            for of in offsets.iter() {
+                let known = highest.entry(of.partition).or_insert(of.offset);
+                *known = of.offset.max(*known);
+            }
+            false
+        }
+        TraceEvent::PositionFromCommitted { partition, to, .. } => {
+            highest.get(partition).is_some_and(|highest| to < highest)
+        }
+        _ => false,
+    })
+}
+
 /// T6: a member sleeps through its session in the middle of a transaction; another one has its partition when it wakes. With its
 /// membership passed along (KIP-447) its offsets are refused, and the transaction is aborted. Without, they are
-/// accepted: what it had in hand is copied twice, one transaction at most.
+/// accepted: what it had in hand is copied twice, and what had been on its way to it, two transactions of one burst. And if nobody commits between that and the rebalance in
+/// which it joins again, the group goes back to them: what came since it fell asleep is copied again, 12 s and what
+/// it takes to join (3.5 s at most), at 50 a second.
 #[test]
 fn a_zombie_copies_one_transaction_twice_unless_it_passes_its_membership() {
     let rest = r#"faults: [(at: Uniform("8s", "9s"), fault: Pause(OwnerOf("copy", "orders", 0)), for: "12s")],"#;
@@ -200,7 +222,8 @@ fn a_zombie_copies_one_transaction_twice_unless_it_passes_its_membership() {
         let mut twice = 0;
         for history in histories(&copy(kafka, &output(false), rest), 0..10) {
             let duplicated = history.duplicated();
-            assert!(duplicated <= 50, "{kafka}, seed {}: {duplicated}", history.seed);
+            let most = if rewound(&history) { 800 } else { 100 };
+            assert!(duplicated <= most, "{kafka}, seed {}: {duplicated}", history.seed);
             let cause = history.count_of(AnomalyKind::Duplicated, Cause::InputProcessedAgain);
             assert_eq!(cause, duplicated);
             twice += u64::from(duplicated > 0);

@@ -154,9 +154,9 @@ impl Consumer {
         }
     }
 
-    /// Asks any broker who the coordinator is, if somebody wants to know and it is time.
+    /// Asks any broker who the coordinator is, if it is unknown and it is time.
     pub(super) fn find_coordinator(&mut self, cx: &mut ConsumerCx<'_>) {
-        if self.coordinator.retry_at() > cx.now() || !self.wants_coordinator() {
+        if self.coordinator.retry_at() > cx.now() {
             return;
         }
         let Some(broker) = self.client.least_loaded(cx) else {

@@ -79,10 +79,16 @@ impl Consumer {
             self.run_heartbeats(cx);
             self.run_consumer_heartbeats(cx);
             self.run_background_commits(cx);
+            // `poll(Duration.ZERO)` returns at once, but it asks for the coordinator before.
+            let returns_at_once =
+                matches!(self.call, Call::Poll { deadline } if deadline <= cx.now());
+            let asks = returns_at_once && self.wants_coordinator();
             self.run_application_thread(cx);
             self.run_consumer_heartbeats(cx);
             if self.call != Call::Closed {
-                self.find_coordinator(cx);
+                if asks || self.wants_coordinator() {
+                    self.find_coordinator(cx);
+                }
                 self.transmit(cx);
                 self.client.poll(cx);
                 if !self.given_back.is_empty() {

@@ -252,9 +252,6 @@ impl Groups {
                 for of in offsets.iter() {
                     let Some(partition) = world.index_of(of.partition) else { continue };
                     let track = &mut group.tracks[partition];
-                    if from.is_none() && track.current != Some(of.offset) {
-                        track.becomes_visible(Some(of.offset));
-                    }
                     if from.is_some() || track.current != Some(of.offset) {
                         track.commit(moment, *from, Some(of.offset));
                     }

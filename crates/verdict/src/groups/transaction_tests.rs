@@ -107,6 +107,13 @@ fn a_transaction_that_nothing_ends_is_known_before_kip_890() {
 }
 
 #[test]
+fn a_transaction_that_its_coordinator_has_yet_to_end_is_not_hanging() {
+    let mut under_way = sent("4.1");
+    under_way.decide(Commit);
+    assert_eq!(under_way.judge().violations, Vec::new());
+}
+
+#[test]
 fn an_unclean_election_drops_a_marker() {
     let mut trace = sent("4.1");
     trace.replicate(1, 2).decide(Commit).marker(1, Commit).told(PRODUCER, Commit);

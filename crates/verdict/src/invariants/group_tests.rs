@@ -1,13 +1,13 @@
 //! Each invariant of groups and transactions is caught on a bad trace made by hand.
 
 use acklab_vocab::api::Acks;
-use acklab_vocab::ids::{Generation, MemberId, Offset};
+use acklab_vocab::ids::{Generation, MemberId};
 use acklab_vocab::rules::ProtocolRule;
 use acklab_vocab::trace::{CommitStyle, RemovalReason, TraceEvent};
 use acklab_vocab::transaction::TransactionResult;
 use std::sync::Arc;
 
-use crate::testing::{OFFSETS, PARTITION, PRODUCER, Trace, member, trace};
+use crate::testing::{PARTITION, PRODUCER, Trace, member, trace};
 use acklab_vocab::error::ErrorCode;
 
 /// Ten committed records, and a member that owns the partition.
@@ -176,11 +176,18 @@ fn a_high_watermark_that_passes_several_open_commits_shows_them_in_turn() {
 }
 
 #[test]
-fn a_coordinator_that_restates_an_offset_takes_no_later_commit_for_it() {
+fn what_a_coordinator_has_read_is_no_commit_that_it_waits_for() {
     let mut trace = group("4.1");
     trace.append_offset(5, None).loaded(Some(5)).append_offset(5, None).append_offset(6, None);
     trace.loaded(Some(5)).commit_visible(0, 5).commit_visible(0, 6);
     assert_eq!(broken(&trace), []);
+
+    // The high watermark of the new coordinator was behind that of the last.
+    let mut behind = group("4.1");
+    behind.append_offset(5, None).commit_visible(0, 5).append_offset(6, None);
+    behind.commit_visible(0, 6).loaded(Some(5)).append_offset(6, None).loaded(Some(6));
+    behind.commit_visible(0, 6);
+    assert_eq!(broken(&behind), []);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::fates::{self, Evidences};
 use crate::latency::Latency;
 use crate::names;
 use crate::verdict::{ANOMALIES_KEPT, CauseCount, LatencyResult, Unavailability, Verdict};
-use crate::visibility::Visibility;
+use crate::visibility::{Hanging, Visibility};
 use crate::world::Partition;
 
 impl State {
@@ -120,10 +120,11 @@ fn broken_promises(causes: &[CauseCount]) -> impl Iterator<Item = Breach> {
     })
 }
 
-/// Transactions that nobody has ended.
+/// Transactions that nobody ends: not those that were under way when the run was broken off.
 fn hanging(evidences: &Evidences<'_>) -> Vec<Breach> {
-    let Evidences { header, world, visibility, .. } = evidences;
-    let all = visibility.hanging.iter().map(|of| {
+    let Evidences { header, world, visibility, groups, .. } = evidences;
+    let is_left = |of: &&Hanging| !groups.transactions.is_under_way(of.producer);
+    let all = visibility.hanging.iter().filter(is_left).map(|of| {
         let partition = &world.partitions[of.partition];
         let name = names::partition(header, partition.id);
         let text = format!(

@@ -17,8 +17,15 @@ impl State {
                 transactions.begin(stamped, *transactional_id);
             }
             TraceEvent::TransactionStateChanged {
-                transactional_id, state, by_coordinator, ..
-            } => transactions.decided(stamped.at, *transactional_id, *state, *by_coordinator),
+                transactional_id,
+                producer_id,
+                state,
+                by_coordinator,
+                ..
+            } => {
+                transactions.coordinated(*producer_id, *state);
+                transactions.decided(stamped.at, *transactional_id, *state, *by_coordinator);
+            }
             TraceEvent::TransactionEnded { result, error, .. } => {
                 let known = error.is_none().then_some(*result);
                 for sent in transactions.ended(stamped, known) {

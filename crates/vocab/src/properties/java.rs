@@ -123,12 +123,16 @@ fn idempotence(resolved: &Resolved<'_>) -> Result<Idempotence, PropertyError> {
         Some(_) | None => Acks::All,
     };
     let retries = resolved.u32("retries");
-    let wanted = resolved.boolean("enable.idempotence");
+    let since_kip_679 = resolved.version() >= v(3, 0, 0);
+    // Where it is not the default, transactions bring idempotence along, unless it is set
+    // (ProducerConfig.maybeOverrideEnableIdempotence, KafkaProducer.configureTransactionState).
+    let implied =
+        resolved.text("transactional.id").is_some() && !resolved.is_set("enable.idempotence");
+    let wanted = implied || resolved.boolean("enable.idempotence");
     let mut outcome = Idempotence { enabled: wanted, acks, retries, disabled_by: None };
     if !wanted {
         return Ok(outcome);
     }
-    let since_kip_679 = resolved.version() >= v(3, 0, 0);
     if !since_kip_679 {
         // Before KIP-679 what is not set follows (KafkaProducer.configureAcks, configureRetries).
         if !resolved.is_set("acks") {

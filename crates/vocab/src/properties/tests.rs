@@ -19,6 +19,20 @@ fn java(at: &str, set: &[(&str, &str)]) -> Result<JavaProducerConfig, PropertyEr
     java_producer_config(version(at), ProtocolRules::of(version(at)), &pairs(set))
 }
 
+#[test]
+fn transactions_bring_idempotence_along() {
+    let set = [("transactional.id", "bank")];
+    for version in ["0.11.0", "1.0", "2.8", "3.0", "4.1"] {
+        let producer = java(version, &set).unwrap();
+        let writes = (producer.idempotence, producer.acks, producer.retries);
+        assert_eq!(writes, (true, Acks::All, i32::MAX as u32), "{version}");
+    }
+    for version in ["2.8", "4.1"] {
+        assert!(java(version, &[set[0], ("enable.idempotence", "false")]).is_err(), "{version}");
+        assert!(java("2.8", &[set[0], ("acks", "1")]).is_err());
+    }
+}
+
 /// Rows of kafka-semantics.md, section 8: the default of each version, `-` where there is no such
 /// property.
 #[test]

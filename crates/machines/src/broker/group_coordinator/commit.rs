@@ -304,6 +304,7 @@ impl Broker {
         if !rules.has(ProtocolRule::FenceTransactionalOffsets) {
             return Ok(partition);
         }
+        let instance = instance.filter(|_| rules.has(ProtocolRule::StaticMembership));
         let identity = CommitIdentity { generation, member, instance };
         match &known.group {
             Group::Classic(group) => validate_commit(group, identity, true)?,

@@ -170,8 +170,7 @@ impl Operation<'_, '_> {
         requester: Requester,
     ) -> Option<GroupStore> {
         let id = MemberId(self.cx.rng().bits());
-        let is_static = self.has(ProtocolRule::StaticMembership);
-        if let Some(instance) = request.instance.filter(|_| is_static) {
+        if let Some(instance) = request.instance {
             return match self.group.static_member(instance) {
                 Some(old) => self.replace_static_member((instance, old, id), request, requester),
                 None => self.add_member_then_rebalance(id, request, requester),

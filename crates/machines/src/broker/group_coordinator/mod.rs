@@ -125,13 +125,28 @@ impl Group {
     }
 }
 
+/// Before static membership requests had no field for it.
+fn forget_instance(request: &mut Request) {
+    match request {
+        Request::JoinGroup(join) => join.instance = None,
+        Request::SyncGroup(sync) => sync.instance = None,
+        Request::Heartbeat(heartbeat) => heartbeat.instance = None,
+        Request::LeaveGroup(leave) => leave.instance = None,
+        Request::OffsetCommit(commit) => commit.instance = None,
+        _ => {}
+    }
+}
+
 impl Broker {
     pub(super) fn on_group_request(
         &mut self,
         cx: &mut BrokerCx<'_>,
         requester: Requester,
-        request: Request,
+        mut request: Request,
     ) {
+        if !self.shared.has(ProtocolRule::StaticMembership) {
+            forget_instance(&mut request);
+        }
         match request {
             Request::JoinGroup(join) => self.on_join_group(cx, requester, &join),
             Request::SyncGroup(sync) => self.on_sync_group(cx, requester, &sync),

@@ -490,7 +490,8 @@ impl Log {
         if batch.transactional
             && let Some(stamp) = &batch.stamp
         {
-            self.verifications.end(stamp.id);
+            let is_marker = matches!(batch.payload, Payload::Marker(_));
+            self.verifications.end(stamp, is_marker);
         }
     }
 

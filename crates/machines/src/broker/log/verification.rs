@@ -2,7 +2,8 @@
 //!
 //! Mirrors `VerificationStateEntry` and `VerificationGuard`. A guard is unique to one verification:
 //! if a marker is written, or the transaction's first record, before the coordinator's answer is
-//! there, the guard is gone and the answer means nothing any more.
+//! there, the guard is gone and the answer means nothing any more. With version 2 it outlives the
+//! marker of the transaction before.
 //!
 //! Kafka has the state beside the producers of a log; it is volatile and knows no rebuilding.
 
@@ -80,9 +81,14 @@ impl Verifications {
         self.get(producer).is_some_and(|entry| Some(entry.guard) == guard)
     }
 
-    /// A transactional batch of the producer was written: what was verified is used up.
-    pub fn end(&mut self, producer: ProducerId) {
-        if let Ok(place) = self.find(producer) {
+    /// A transactional batch of the producer was written: what was verified is used up. Not so by
+    /// the marker of the transaction before, with version 2: it has the epoch of the next one, whose
+    /// verification may have begun (KAFKA-18654, `UnifiedLog.updateProducers`).
+    pub fn end(&mut self, stamp: &ProducerStamp, by_marker: bool) {
+        let Ok(place) = self.find(stamp.id) else { return };
+        let entry = self.entries[place];
+        let is_of_next = entry.version_2 && by_marker && entry.epoch == stamp.epoch;
+        if !is_of_next {
             self.entries.remove(place);
         }
     }
@@ -114,11 +120,25 @@ mod tests {
         assert!(it.allows(ProducerId(7), Some(first)));
         assert!(!it.allows(ProducerId(7), None));
         assert!(!it.allows(ProducerId(8), Some(first)));
-        it.end(ProducerId(7));
+        it.end(&stamp(7, 0, 5), true);
         assert!(!it.allows(ProducerId(7), Some(first)));
         let second = it.begin(SimTime::ZERO, &stamp(7, 0, 5), false);
         assert_ne!(second, first);
         assert!(!it.allows(ProducerId(7), Some(first)));
+    }
+
+    #[test]
+    fn the_marker_of_the_transaction_before_leaves_the_guard_of_version_2() {
+        let allowed = |version_2: bool, by_marker: bool, epoch: u16| {
+            let mut it = Verifications::default();
+            let guard = it.begin(SimTime::ZERO, &stamp(7, 3, 0), version_2);
+            it.end(&stamp(7, epoch, 0), by_marker);
+            it.allows(ProducerId(7), Some(guard))
+        };
+        assert!(allowed(true, true, 3));
+        for (version_2, by_marker, epoch) in [(true, true, 2), (true, false, 3), (false, true, 3)] {
+            assert!(!allowed(version_2, by_marker, epoch), "{version_2} {by_marker} {epoch}");
+        }
     }
 
     #[test]

@@ -8,4 +8,5 @@ mod failover;
 mod membership;
 mod random;
 mod static_members;
+mod timers;
 mod writes;

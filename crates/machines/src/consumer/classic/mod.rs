@@ -178,7 +178,7 @@ impl ClassicMember {
 
 impl Consumer {
     /// Who loses its membership gives up what it owns before it joins again.
-    pub(super) const fn prepares_anew(&self) -> bool {
+    pub(super) fn prepares_anew(&self) -> bool {
         self.config().client.rules.has(ProtocolRule::LostMemberGivesUpPartitions)
     }
 

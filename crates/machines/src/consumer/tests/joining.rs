@@ -252,3 +252,31 @@ fn a_follower_does_not() {
     bench.pass(millis(200));
     assert_eq!(bench.did(), []);
 }
+
+/// KAFKA-12983: before 2.8.1 a member that had prepared to join went on with that, no member any
+/// more, and claimed what it had been assigned (case C11).
+#[test]
+fn a_cooperative_member_that_is_lost_while_it_joins_gives_everything_up_since_2_8_1() {
+    let assignors = vec![Assignor::CooperativeSticky];
+    for (version, gives_up) in
+        [(KafkaVersion::new(2, 8, 1), true), (KafkaVersion::new(2, 8, 0), false)]
+    {
+        let assignors = assignors.clone();
+        let mut bench = Bench::stable(MemberConfig { assignors, ..config(version) });
+        bench.pass(secs(3));
+        bench.answer_heartbeat(ErrorCode::RebalanceInProgress);
+        bench.poll(1_000);
+        bench.did();
+        bench.refuse_join(ErrorCode::UnknownMemberId);
+        let lost = lost_membership(ErrorCode::UnknownMemberId);
+        if gives_up {
+            assert_eq!(bench.did(), [lost, revoked(&[P0, P1], true)]);
+            bench.call(ConsumerCall::ListenerReturned);
+            let said = join_by(Assignor::CooperativeSticky, None, subscription(&[], Some(1)));
+            assert_eq!(bench.did(), [gave_up(&[P0, P1], true), said]);
+        } else {
+            let said = join_by(Assignor::CooperativeSticky, None, subscription(&[P0, P1], None));
+            assert_eq!(bench.did(), [lost, said]);
+        }
+    }
+}

@@ -426,6 +426,24 @@ fn an_unclean_shutdown_ends_eligibility_and_the_last_known_leader_recovers() {
     assert!(solo.orders().recovering);
 }
 
+/// The builder elects from the ELR as it will be (`maybePopulateTargetElr` before `tryElection`):
+/// who led last serves already, and is elected by the registration that takes the other one out.
+#[test]
+fn the_last_known_leader_is_elected_by_the_change_that_ends_the_last_eligibility() {
+    let mut solo = Solo::with_topic("4.1", topic(2, false), &[1, 2]);
+    solo.silence(1, &[2]);
+    solo.silence(2, &[]);
+    assert_eq!(solo.summary(), (None, vec![], vec![1, 2], 2, 2));
+    assert_eq!(solo.register(2, 1).error, ErrorCode::None);
+    solo.beat(2);
+    assert_eq!(solo.summary(), (None, vec![], vec![1], 2, 3), "broker 1 may return");
+    solo.facts.clear();
+    assert_eq!(solo.register(1, 1).error, ErrorCode::None);
+    assert_eq!(solo.summary(), (Some(2), vec![2], vec![], 3, 4));
+    assert_eq!(solo.reasons(), [PartitionChangeReason::UncleanElection]);
+    assert!(solo.orders().recovering);
+}
+
 #[test]
 fn a_clean_restart_keeps_eligibility() {
     let mut solo = Solo::with_topic("4.1", topic(1, false), &[1]);

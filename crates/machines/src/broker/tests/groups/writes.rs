@@ -1,6 +1,7 @@
 //! What waits for the coordinator's log: assignments, and in the event loop every answer.
 
 use super::bench::*;
+use acklab_vocab::api::{Request, Response};
 use acklab_vocab::error::ErrorCode;
 use acklab_vocab::ids::*;
 use acklab_vocab::rules::ProtocolRule;
@@ -42,6 +43,30 @@ fn an_assignment_that_cannot_be_stored_begins_another_rebalance() {
         [(1, synced(ErrorCode::CoordinatorNotAvailable, &[]))]
     );
     assert_eq!(bench.offsets_log().0, 0);
+}
+
+/// The assignment of one generation is replicated in the next one: nobody gets it.
+#[test]
+fn an_assignment_that_is_stored_too_late_is_nobodys() {
+    let mut bench = Bench::with_isr(version("3.9"), 1, &[1, 2]);
+    let one = bench.join_dynamic(1);
+    bench.run_until(3_000);
+    assert_eq!(bench.ask(1, sync(1, one, &[(one, &[0, 1])])), []);
+    let answers = bench.ask(2, Request::JoinGroup(join_request(None)));
+    let [(2, Response::JoinGroup(response))] = answers.as_slice() else { panic!("{answers:?}") };
+    let two = response.member.expect("an id");
+    assert_eq!(
+        bench.ask(2, Request::JoinGroup(join_request(Some(two)))),
+        [(1, synced(ErrorCode::RebalanceInProgress, &[]))]
+    );
+    let answers = bench.ask(1, Request::JoinGroup(join_request(Some(one))));
+    assert_eq!(answers.len(), 2, "{answers:?}");
+    assert_eq!(bench.ask(2, sync(2, two, &[])), []);
+    assert_eq!(bench.replicate(), [], "that was of generation 1");
+    assert_eq!(bench.ask(1, sync(2, one, &[(one, &[0]), (two, &[1])])), []);
+    let mut answers = bench.replicate();
+    answers.sort_unstable_by_key(|answer| answer.0);
+    assert_eq!(answers, [(1, synced(NONE, &[0])), (2, synced(NONE, &[1]))]);
 }
 
 /// While a write is not replicated, the event-loop coordinator's other answers wait for it.
