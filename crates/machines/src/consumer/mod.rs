@@ -241,11 +241,7 @@ enum Callback {
     /// A cooperative assignment lacks partitions that the member owns.
     RevokedByAssignment { partitions: Arc<[TopicPartition]>, assignment: Arc<[TopicPartition]> },
     /// There is an assignment, by which the member owns `owned`.
-    Assigned {
-        owned: Arc<[TopicPartition]>,
-        added: Arc<[TopicPartition]>,
-        of: GroupMembership,
-    },
+    Assigned { owned: Arc<[TopicPartition]>, added: Arc<[TopicPartition]>, of: GroupMembership },
 }
 
 /// A consumer of any library.

@@ -1,14 +1,14 @@
 //! One consumer against brokers played by the test: what it sends, reports and states.
 
 use super::testing::*;
-use acklab_vocab::api::JoinGroupResponse;
-use acklab_vocab::ids::NodeId;
 use super::*;
+use acklab_vocab::api::JoinGroupResponse;
 use acklab_vocab::api::{
     HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, LeaveReason, OffsetCommitRequest,
     OffsetFetchRequest, Request, SyncGroupRequest,
 };
 use acklab_vocab::group::{Assignor, Subscription};
+use acklab_vocab::ids::NodeId;
 use acklab_vocab::trace::{PositionSource, TraceEvent};
 use acklab_vocab::version::KafkaVersion;
 

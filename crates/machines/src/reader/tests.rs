@@ -5,9 +5,9 @@ use crate::disk::Disk;
 use crate::machine::{Effect, Outbox};
 use crate::rng::NodeRng;
 use acklab_vocab::api::{
-    CurrentLeader, EpochEndOffset, FetchRequest, FetchResponse, FetchSessionUpdate, Frame, Isolation,
-    ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTimestamp, Listener, MetadataResponse,
-    OffsetsForLeaderEpochRequest, OffsetsForLeaderEpochResponse, PartitionFetch,
+    CurrentLeader, EpochEndOffset, FetchRequest, FetchResponse, FetchSessionUpdate, Frame,
+    Isolation, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTimestamp, Listener,
+    MetadataResponse, OffsetsForLeaderEpochRequest, OffsetsForLeaderEpochResponse, PartitionFetch,
     PartitionFetchResponse, PartitionListOffsetsResponse, PartitionMetadata, Request, Response,
 };
 use acklab_vocab::config::{AutoOffsetReset, ClientConfig};

@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 mod groups;
 
-pub use groups::{OFFSETS, member};
+pub use groups::member;
 
 use crate::{Judge, Verdict};
 

@@ -52,7 +52,9 @@ pub struct ProduceRequest {
 
 /// What the sender of a transactional write knows of KIP-890: the version of its request
 /// (`TransactionSupportedOperation`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub enum TransactionSupport {
     /// Nothing (Produce before v11, TxnOffsetCommit before v4): a write outside of its transaction is INVALID_TXN_STATE.
     #[default]
