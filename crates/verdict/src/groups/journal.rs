@@ -13,10 +13,13 @@ use std::collections::BTreeMap;
 use super::coordination::Group;
 use crate::world::{Replica, World};
 
+/// Offsets that wait for the end of a transaction: group, partition read, and the offset or a tombstone.
+type Pending = Vec<(GroupId, usize, Option<Offset>)>;
+
 /// Offsets of open transactions, by the partition of the topic and the producer.
 #[derive(Clone, Debug, Default)]
 pub struct Journal {
-    pending: BTreeMap<(usize, ProducerId), Vec<(GroupId, usize, Option<Offset>)>>,
+    pending: BTreeMap<(usize, ProducerId), Pending>,
 }
 
 impl Journal {
