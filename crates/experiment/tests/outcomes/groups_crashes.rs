@@ -29,8 +29,8 @@ const CLOSE: &str = r#"ControlledShutdown(OwnerOf("billing", "orders", 0)), for:
 
 /// What a process has processed after its last commit that the coordinator accepted.
 fn processed_since_last_commit(history: &History, node: NodeId) -> u64 {
-    let answers = history.commit_answers().into_iter();
-    let last = answers.filter(|it| it.1 == node && it.2.is_none()).next_back().map(|it| it.3);
+    let mut answers = history.commit_answers().into_iter();
+    let last = answers.rfind(|it| it.1 == node && it.2.is_none()).map(|it| it.3);
     let processed = history.all(|event| match event {
         TraceEvent::RecordsProcessed { from, to, .. } => Some((*from, *to)),
         _ => None,
