@@ -9,7 +9,7 @@
 
 use crate::draws::{self, Purpose, Weather};
 use acklab_scenario::model::{Network as Model, Span};
-use acklab_vocab::api::{Frame, Listener, Request};
+use acklab_vocab::api::{ApiKey, Frame, Listener, Request};
 use acklab_vocab::ids::{ConnectionId, CorrelationId, NodeId};
 use acklab_vocab::time::{SimDuration, SimTime};
 use std::collections::VecDeque;
@@ -31,10 +31,12 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Whether something that the client has sent will still reach the server's machine. What a cut
-    /// holds is not counted: it is under way again when the cut has healed.
+    /// Whether something that the client has sent and that may change anything will still reach the
+    /// server's machine: its question for metadata, which it asks as long as it lives, does not. What a
+    /// cut holds is not counted: it is under way again when the cut has healed.
     pub(crate) fn has_requests_under_way(&self, now: SimTime) -> bool {
-        let travels = self.streams[Way::ToServer as usize].last_due.is_some_and(|due| due >= now);
+        let stream = &self.streams[Way::ToServer as usize];
+        let travels = stream.last_change_due.is_some_and(|due| due >= now);
         travels || (self.server.open && (self.serving || !self.inbox.is_empty()))
     }
 }
@@ -81,6 +83,8 @@ pub(crate) struct Stream {
     last_arrival: Option<SimTime>,
     /// Nothing sent later is handled earlier: a large request takes longer to serve than the small one behind it.
     last_due: Option<SimTime>,
+    /// When the last request that may change anything is handled.
+    last_change_due: Option<SimTime>,
     /// What was sent into a cut, and when.
     held: Vec<(SimTime, Packet)>,
     held_bytes: u64,
@@ -111,9 +115,12 @@ impl Stream {
 
 impl Stream {
     /// When a packet is handled that would be handled at `due` if it were alone.
-    pub(crate) fn due_after_the_last(&mut self, due: SimTime) -> SimTime {
+    pub(crate) fn due_after_the_last(&mut self, due: SimTime, packet: &Packet) -> SimTime {
         let due = self.last_due.map_or(due, |last| last.max(due));
         self.last_due = Some(due);
+        if packet.may_change_anything() {
+            self.last_change_due = Some(due);
+        }
         due
     }
 }
@@ -133,6 +140,10 @@ pub(crate) enum Packet {
 }
 
 impl Packet {
+    fn may_change_anything(&self) -> bool {
+        matches!(self, Packet::Frame(Frame::Request(_, it)) if it.api() != ApiKey::Metadata)
+    }
+
     fn size(&self) -> u32 {
         match self {
             Packet::Frame(frame) => frame.size(),

@@ -169,7 +169,7 @@ impl<O: Observer> World<O> {
             | Packet::Reset => at,
         };
         let stream = &mut self.network.connections[connection as usize].streams[way as usize];
-        let due = stream.due_after_the_last(due);
+        let due = stream.due_after_the_last(due, &packet);
         self.push(due, Body::Packet { connection, way, packet });
     }
 

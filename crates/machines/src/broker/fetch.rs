@@ -65,10 +65,28 @@ impl Broker {
             || reads.is_urgent;
         if at_once {
             self.answer_fetch(cx, session, correlation, reads);
+        } else if request.replica.is_some() && self.has_grown_meanwhile(cx, session, parameters) {
+            let reads = self.read_from_log(cx, session, parameters, None);
+            self.answer_fetch(cx, session, correlation, reads);
         } else {
             let deadline = cx.now() + request.max_wait;
             self.park_fetch(cx, session, ParkedFetch { correlation, parameters, deadline });
         }
+    }
+
+    /// Whether there is more to read than when the fetch was read: what it told of the follower
+    /// completed a coordinator's append, upon which the next one went into the log
+    /// (`DelayedOperationPurgatory.tryCompleteElseWatch` looks before anything waits).
+    fn has_grown_meanwhile(
+        &mut self,
+        cx: &mut BrokerCx<'_>,
+        session: u32,
+        parameters: FetchParameters,
+    ) -> bool {
+        self.fetch_sessions.notice_changes(&mut self.replicas);
+        let fetches = self.fetch_sessions.get(session).active_fetches();
+        let readable = fetches.map(|fetch| self.bytes_readable(cx, parameters.isolation, fetch));
+        answers_at_once(readable.sum(), parameters.min_bytes)
     }
 
     /// A newer incarnation of the follower is registered: every partition has to say so.

@@ -27,7 +27,8 @@ enum Progress {
     Ready,
     /// It joins meanwhile, and looks for records of what it keeps.
     Joining,
-    /// It waits, and looks for records only when the timeout is over.
+    /// It waits. When the timeout is over, `poll()` returns what there is, or, before KAFKA-8421,
+    /// nothing.
     Blocked,
     /// It waits whatever the timeout.
     BlockedForLong,
@@ -100,7 +101,11 @@ impl Consumer {
         let is_over = deadline <= cx.now();
         match self.prepare_poll(cx) {
             Progress::Ready | Progress::Joining => {}
-            Progress::Blocked if is_over => {}
+            Progress::Blocked if is_over && self.behaviour.returns_while_joining => {}
+            Progress::Blocked if is_over => {
+                self.end_poll(cx, ConsumerReport::Polled(Vec::new()));
+                return;
+            }
             Progress::Blocked | Progress::BlockedForLong | Progress::InCallback => return,
             Progress::Failed(error) => {
                 self.end_poll(cx, ConsumerReport::Failed(error));

@@ -109,3 +109,19 @@ fn a_connection_keeps_its_order_and_a_line_its_rate() {
     // 40 bytes at 1 MB/s take 40 us, one after the other, whichever connection they belong to.
     assert_eq!([send(0), send(1), send(0)], [Some(540), Some(580), Some(620)]);
 }
+
+#[test]
+fn a_question_for_metadata_on_its_way_is_nothing_to_wait_for() {
+    use acklab_vocab::api::{InitProducerIdRequest, MetadataRequest};
+    let (mut network, at) = (two_nodes(), SimTime::from_millis);
+    let asks = Request::Metadata(MetadataRequest { topics: Default::default() });
+    let changes =
+        Request::InitProducerId(InitProducerIdRequest { transactional: None, current: None });
+    let connection = &mut network.connections[0];
+    for (request, due, waits) in [(asks.clone(), 5, false), (changes, 7, true), (asks, 9, false)] {
+        let packet = Packet::Frame(Frame::Request(CorrelationId(0), Box::new(request)));
+        let stream = &mut connection.streams[Way::ToServer as usize];
+        assert_eq!(stream.due_after_the_last(at(due), &packet), at(due));
+        assert_eq!(connection.has_requests_under_way(at(due)), waits, "{due} ms");
+    }
+}

@@ -190,6 +190,7 @@ impl Case<'_> {
                 evidence.committed = Some((commit.moment.at, commit.node, offset));
                 Cause::CommitTookEffectLate
             }
+            None if self.scope.track.had_absent_owner => Cause::RebalanceTimeoutExceeded,
             None => Cause::Unexplained,
         }
     }

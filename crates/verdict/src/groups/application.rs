@@ -2,7 +2,7 @@
 
 use acklab_vocab::api::LeaveReason;
 use acklab_vocab::error::ErrorCode;
-use acklab_vocab::ids::MemberId;
+use acklab_vocab::ids::{Generation, MemberId};
 use acklab_vocab::time::SimTime;
 use acklab_vocab::trace::{ApplicationReaction, CommitFailure, GroupHeader, RemovalReason};
 use std::collections::BTreeMap;
@@ -90,6 +90,10 @@ pub struct Member {
     pub application: Option<usize>,
     /// The member id that it uses now, as far as facts tell.
     pub id: Option<MemberId>,
+    /// It is a static member (KIP-345), as its coordinator said last.
+    pub is_static: bool,
+    /// The generation whose assignment it learned last.
+    pub learned: Option<Generation>,
     /// It has ended and not started again.
     pub is_dead: bool,
     /// It stands still.

@@ -40,31 +40,55 @@ impl Groups {
         }
     }
 
-    /// A member says what it owns: no other member may own what is new.
+    /// A member says what it owns: no other member may own what is new. A process that is no member
+    /// as the newest coordinator has it owns nothing, whatever it has learned late. A static member
+    /// is kept through a rebalance that it does not join (KIP-345): until then it does not know
+    /// what it has lost.
     pub(super) fn check_owners(
         &mut self,
         world: &mut World,
         stamped: &Stamped,
         application: usize,
     ) {
-        let TraceEvent::PartitionsAssigned { generation: Some(_), added, .. } = &stamped.event
+        let TraceEvent::PartitionsAssigned { generation: Some(learned), member, added, .. } =
+            &stamped.event
         else {
             return;
         };
         let index = self.applications[application].group;
         let Some(group) = self.groups.get_mut(index) else { return };
+        let is_member = |id: MemberId, node| group.members.contains(&(id, node));
+        if !member.is_some_and(|id| is_member(id, stamped.node)) {
+            return;
+        }
+        let is_behind =
+            |generation: Generation| !group.is_next_generation && generation < group.generation;
+        // Learned late: the newer generation's owners may have learned theirs already.
+        if is_behind(*learned) {
+            return;
+        }
+        let owns = |node: NodeId| {
+            let known = self.members.get(usize::from(node.0))?;
+            let was_absent = known.is_static && known.learned.is_some_and(is_behind);
+            known.id.is_some_and(|id| is_member(id, node)).then_some((node, was_absent))
+        };
+        let mut contested = Vec::new();
         for id in added.iter() {
             let Some(partition) = world.index_of(*id) else { continue };
             let holders = self.applications.iter().filter(|of| of.group == index);
             let owners = holders.filter_map(|of| of.reading(partition)).flat_map(|of| &of.owners);
-            let other = owners.copied().find(|&owner| {
-                let id = self.members.get(usize::from(owner.0)).and_then(|member| member.id);
-                let is_member = |id| group.members.contains(&(id, owner));
-                owner != stamped.node && id.is_some_and(is_member)
-            });
-            let Some(other) = other else { continue };
-            group.tracks[partition].had_two_owners = true;
-            let Some(scene) = world.scene(stamped, *id) else { continue };
+            let others = owners.copied().filter(|&owner| owner != stamped.node);
+            let other = others.filter_map(owns).min_by_key(|&(_, was_absent)| was_absent);
+            contested.extend(other.map(|other| (*id, partition, other)));
+        }
+        for (id, partition, (other, was_absent)) in contested {
+            let track = &mut group.tracks[partition];
+            if was_absent {
+                track.had_absent_owner = true;
+                continue;
+            }
+            track.had_two_owners = true;
+            let Some(scene) = world.scene(stamped, id) else { continue };
             let text = format!("process {} owns it, and process {other} still does", stamped.node);
             world.breach(scene, &one_owner::AT_A_TIME, Some(text));
         }

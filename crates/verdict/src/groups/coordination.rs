@@ -56,6 +56,8 @@ pub struct OffsetTrack {
     pub last_visible: Option<(Option<Offset>, SimTime)>,
     /// Two members owned the partition at the same time.
     pub had_two_owners: bool,
+    /// A static member that had not joined the rebalance went on with the partition.
+    pub had_absent_owner: bool,
 }
 
 impl OffsetTrack {
@@ -180,7 +182,7 @@ impl Group {
         self.note_filled(at);
     }
 
-    fn note_filled(&mut self, at: SimTime) {
+    pub(super) fn note_filled(&mut self, at: SimTime) {
         if self.members.is_empty() {
             self.filled_since = None;
         } else {

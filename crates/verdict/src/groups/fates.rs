@@ -116,14 +116,15 @@ impl<'a> Walk<'a> {
                 .is_none_or(|transaction| transaction.is_committed())
     }
 
-    /// Where the application has gone past: its group's committed offset, or its position.
+    /// Where the application has gone past: its group's committed offset, or, if that does not lead
+    /// it, the last that it processed or was put behind.
     fn passed(&self, reading: &Reading) -> Offset {
         let by_position = self.header.assigns_itself || self.header.commit == CommitStyle::Never;
         let committed = || {
             let group = self.groups().groups.get(self.application.group)?;
             group.tracks[reading.partition].current
         };
-        let place = if by_position { reading.position } else { committed() };
+        let place = if by_position { reading.done } else { committed() };
         place.unwrap_or(Offset(0))
     }
 

@@ -54,6 +54,13 @@ impl Journal {
                     group.home = Some(home);
                 }
             }
+            Payload::ConsumerGroup(records) => {
+                for record in records.iter() {
+                    if let Some(group) = groups.get_mut(record.group().0 as usize) {
+                        group.home = Some(home);
+                    }
+                }
+            }
             Payload::Marker(marker) => {
                 let Some(stamp) = batch.stamp else { return };
                 let pending = self.pending.remove(&(home, stamp.id)).unwrap_or_default();
@@ -64,7 +71,30 @@ impl Journal {
                     }
                 }
             }
-            Payload::ConsumerGroup(_) | Payload::Records(_) | Payload::Transaction(_) => {}
+            Payload::Records(_) | Payload::Transaction(_) => {}
+        }
+    }
+
+    /// Another coordinator has read a partition of the topic: what is open is what its log says.
+    pub fn reload(&mut self, world: &World, replica: &Replica, home: usize) {
+        self.pending.retain(|&(of, _), _| of != home);
+        for id in &replica.log {
+            let batch = &world.appends[id.index()].batch;
+            let Some(stamp) = batch.stamp.filter(|_| batch.transactional) else { continue };
+            match &batch.payload {
+                Payload::Offsets(records) => {
+                    let open = self.pending.entry((home, stamp.id)).or_default();
+                    open.extend(records.iter().filter_map(|record| {
+                        let partition = world.index_of(record.partition)?;
+                        let offset = record.committed.map(|committed| committed.offset);
+                        Some((record.group, partition, offset))
+                    }));
+                }
+                Payload::Marker(_) => {
+                    self.pending.remove(&(home, stamp.id));
+                }
+                _ => {}
+            }
         }
     }
 }

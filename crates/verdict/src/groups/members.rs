@@ -89,10 +89,12 @@ impl Groups {
         };
         let (at, node) = (stamped.at, *member_node);
         let moment = self.moment(at);
-        let Some(group) = self.group_at(*id, stamped) else { return };
-        group.remove(at, *member);
-        if !group.has(node) {
-            group.rebalances.without(at, node);
+        let speaks = self.speaks_for(*id, stamped.node);
+        if let Some(group) = self.group_at(*id, stamped) {
+            group.remove(at, *member);
+            if !group.has(node) {
+                group.rebalances.without(at, node);
+            }
         }
         let Some(application) = self.application_on(node) else { return };
         let is_silent = matches!(
@@ -102,7 +104,7 @@ impl Groups {
                 | RemovalReason::SyncTimeout
                 | RemovalReason::Left(LeaveReason::PollTimeout)
         );
-        if is_silent && at >= SimTime::ZERO {
+        if is_silent && speaks && at >= SimTime::ZERO {
             self.applications[application].evictions += 1;
         }
         let paused = world.processes.get(usize::from(node.0)).is_some_and(|process| {
@@ -111,7 +113,7 @@ impl Groups {
         });
         let known = &mut self.members[usize::from(node.0)];
         known.removals.push(Removed { moment, member: *member, reason: *reason, paused });
-        if known.id.is_none_or(|id| id == *member) {
+        if speaks && known.id.is_none_or(|id| id == *member) {
             known.id = None;
             self.disown(application, node, at);
         }
@@ -123,10 +125,10 @@ impl Groups {
         let (node, at) = (stamped.node, stamped.at);
         let Some(application) = self.application_on(node) else { return };
         match &stamped.event {
-            TraceEvent::PartitionsAssigned { generation, owned, added, .. } => {
+            TraceEvent::PartitionsAssigned { generation, owned, .. } => {
                 self.check_owners(world, stamped, application);
                 self.own(world, stamped, application, owned);
-                let _ = added;
+                self.members[usize::from(node.0)].learned = *generation;
                 let group = self.applications[application].group;
                 if let (Some(generation), Some(group)) = (generation, self.groups.get_mut(group)) {
                     group.rebalances.learned(at, *generation, node);

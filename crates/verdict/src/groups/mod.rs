@@ -8,6 +8,7 @@
 pub mod application;
 mod checks;
 pub mod coordination;
+pub mod coordinators;
 pub mod fates;
 pub mod journal;
 pub mod lag;
@@ -23,7 +24,7 @@ mod tests;
 mod transaction_tests;
 
 use acklab_vocab::error::ErrorCode;
-use acklab_vocab::ids::{GroupId, NodeId};
+use acklab_vocab::ids::{GroupId, LeaderEpoch, NodeId, TopicPartition};
 use acklab_vocab::record::Payload;
 use acklab_vocab::time::SimTime;
 use acklab_vocab::trace::{CommitStyle, GroupState, RunHeader, Stamped, TraceEvent};
@@ -31,6 +32,7 @@ use std::sync::Arc;
 
 use self::application::{Application, Member};
 use self::coordination::Group;
+use self::coordinators::{Coordinators, Logged};
 use self::journal::Journal;
 use self::lag::Sampler;
 use self::reading::Moment;
@@ -48,6 +50,7 @@ pub struct Groups {
     pub members: Vec<Member>,
     /// The transactions of all applications, those of plain producers included.
     pub transactions: Transactions,
+    coordinators: Coordinators,
     journal: Journal,
     sampler: Sampler,
     number: u32,
@@ -90,7 +93,13 @@ impl Groups {
                     return;
                 }
                 let Some(home) = world.index_of(*partition) else { return };
+                if self.coordinators.is_zombie(home, stamped.node) {
+                    return;
+                }
                 self.journal.appended(world, &mut self.groups, stamped.at, home, batch);
+            }
+            TraceEvent::CoordinatorLoaded { partition, leader_epoch } => {
+                self.coordinator_loaded(world, stamped, *partition, *leader_epoch);
             }
             TraceEvent::GroupStateChanged { .. }
             | TraceEvent::RebalanceStarted { .. }
@@ -134,6 +143,42 @@ impl Groups {
 
     // ---- the coordinator ------------------------------------------------------------------------
 
+    /// A coordinator has read its partition, and may take it over from another.
+    fn coordinator_loaded(
+        &mut self,
+        world: &World,
+        stamped: &Stamped,
+        partition: TopicPartition,
+        epoch: LeaderEpoch,
+    ) {
+        let (node, at) = (stamped.node, stamped.at);
+        let Some(home) = world.index_of(partition) else { return };
+        if !self.coordinators.loaded(home, node, epoch) {
+            return;
+        }
+        let Some(replica) = world.partitions[home].replica(node) else { return };
+        self.journal.reload(world, replica, home);
+        for (index, group) in self.groups.iter_mut().enumerate() {
+            if group.home != Some(home) {
+                continue;
+            }
+            let logged = Logged::read(world, replica, GroupId(index as u16), at);
+            for &(id, node) in group.taken_over(at, logged) {
+                let known = self.members.get_mut(usize::from(node.0));
+                if let Some(known) = known.filter(|known| !known.is_dead) {
+                    known.id = Some(id);
+                }
+            }
+        }
+    }
+
+    /// Whether a broker's facts about a group are more than its own view: no other has taken the
+    /// group over.
+    fn speaks_for(&self, id: GroupId, node: NodeId) -> bool {
+        let home = self.groups.get(usize::from(id.0)).and_then(|group| group.home);
+        home.is_none_or(|home| !self.coordinators.is_zombie(home, node))
+    }
+
     fn observe_membership(&mut self, world: &mut World, stamped: &Stamped) {
         let at = stamped.at;
         match &stamped.event {
@@ -160,11 +205,12 @@ impl Groups {
                     group.generation = *generation;
                 }
             }
-            TraceEvent::MemberJoined { group: id, member, member_node, .. } => {
+            TraceEvent::MemberJoined { group: id, member, member_node, instance } => {
                 let Some(group) = self.group_at(*id, stamped) else { return };
                 group.add(at, *member, *member_node);
                 if let Some(known) = self.members.get_mut(usize::from(member_node.0)) {
                     known.id = Some(*member);
+                    known.is_static = instance.is_some();
                 }
             }
             TraceEvent::MemberRemoved { .. } => self.removed(world, stamped),
@@ -180,6 +226,9 @@ impl Groups {
                 }
             }
             TraceEvent::Assigned { group: id, assignment, partial, generation } => {
+                if !self.speaks_for(*id, stamped.node) {
+                    return;
+                }
                 self.check_assignment(world, stamped, *id, *generation, assignment, *partial);
                 let Some(group) = self.group_at(*id, stamped) else { return };
                 group.is_next_generation |= *partial;
@@ -196,8 +245,11 @@ impl Groups {
         }
     }
 
-    /// The group that a coordinator speaks of.
+    /// The group that a coordinator speaks of, unless another has taken it over.
     fn group_at(&mut self, id: GroupId, stamped: &Stamped) -> Option<&mut Group> {
+        if !self.speaks_for(id, stamped.node) {
+            return None;
+        }
         let group = self.groups.get_mut(usize::from(id.0))?;
         group.changes += 1;
         let is_other = group.coordinator.is_some_and(|known| known != stamped.node);
@@ -213,7 +265,8 @@ impl Groups {
             TraceEvent::CommitAnswered {
                 group: id, from, error, member, transactional, ..
             } => {
-                if error.is_none() {
+                let speaks = self.speaks_for(*id, stamped.node);
+                if error.is_none() && speaks {
                     self.check_commit(world, stamped);
                 }
                 let counts = stamped.at >= SimTime::ZERO;
@@ -226,7 +279,11 @@ impl Groups {
                         *application.refused.entry(*error).or_default() += u64::from(counts);
                     }
                 }
-                let Some(group) = self.group_at(*id, stamped) else { return };
+                let group = match speaks {
+                    true => self.group_at(*id, stamped),
+                    false => self.groups.get_mut(usize::from(id.0)),
+                };
+                let Some(group) = group else { return };
                 if *error != ErrorCode::None && counts {
                     match group.refused.iter_mut().find(|(of, _)| of == error) {
                         Some((_, count)) => *count += 1,
@@ -235,7 +292,9 @@ impl Groups {
                 }
             }
             TraceEvent::OffsetsCommitted { group, from, offsets } => {
-                self.check_offsets(world, stamped, *group, *from, offsets);
+                if from.is_none() || self.speaks_for(*group, stamped.node) {
+                    self.check_offsets(world, stamped, *group, *from, offsets);
+                }
                 let moment = self.moment(stamped.at);
                 let Some(group) = self.group_at(*group, stamped) else { return };
                 if from.is_none() {

@@ -121,6 +121,10 @@ pub struct Reading {
     pub delivered: Offset,
     /// Where the consumer that acted last stands.
     pub position: Option<Offset>,
+    /// Where the application that acted last stands: behind the last record that it processed, or
+    /// where its consumer's position was put since. What it has in hand is still before it: a crash
+    /// drops that, and the next position comes from elsewhere.
+    pub done: Option<Offset>,
     /// Processes that own it, as they know it themselves.
     pub owners: SmallVec<[NodeId; 2]>,
     /// Where an owner that could work was missing.
@@ -139,6 +143,7 @@ impl Reading {
     /// Offsets were processed. `changes` counts what has happened to the group so far.
     pub fn processed(&mut self, stretch: Stretch, changes: u32) {
         self.position = self.position.max(Some(stretch.to));
+        self.done = self.done.max(Some(stretch.to));
         if self.changes == changes
             && let Some(last) = self.stretches.last_mut()
             && (last.to, last.epoch, last.node) == (stretch.from, stretch.epoch, stretch.node)
@@ -154,6 +159,7 @@ impl Reading {
     /// A position was put somewhere.
     pub fn jumped(&mut self, jump: Jump) {
         self.position = Some(jump.to);
+        self.done = Some(jump.to);
         self.jumps.push(jump);
     }
 

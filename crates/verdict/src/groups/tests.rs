@@ -414,3 +414,25 @@ fn every_cause_of_consumers_says_why_its_promise_is_kept() {
         }
     }
 }
+
+/// What `poll()` has returned is not gone past: a crash drops it, and a running application has it
+/// in hand.
+#[test]
+fn records_in_hand_are_pending_whether_the_process_lives_or_not() {
+    for is_killed in [false, true] {
+        let mut trace = owned(CommitStyle::SyncPerBatch);
+        trace.header.groups[0].assigns_itself = true;
+        trace.process(0, 0..5);
+        let batch = std::sync::Arc::clone(&trace.batches(1)[1]);
+        let (from, to) = (batch.base_offset, batch.next_offset());
+        let event = TraceEvent::RecordsRead { partition: PARTITION, from, to, batch };
+        trace.fact(member(0), event);
+        if is_killed {
+            trace.kill_member(0);
+        }
+        let verdict = trace.judge();
+        let GroupCounts { processed, pending, skipped, .. } = counts(&verdict);
+        assert_eq!((processed, pending, skipped), (5, 5, 0), "killed: {is_killed}");
+        assert_eq!(causes(&verdict, AnomalyKind::Skipped), []);
+    }
+}

@@ -218,3 +218,80 @@ fn a_read_committed_consumer_reads_no_aborted_record() {
     let names: Vec<_> = read(None).iter().map(|of| of.0).collect();
     assert!(names.contains(&"no_aborted_read"), "{names:?}");
 }
+
+/// Both members are in a stored generation of coordinator 1, and broker 2 may take the group over.
+fn taken_over(kafka: &str) -> Trace {
+    let mut trace = trace(kafka, Acks::All).consumers(CommitStyle::Auto);
+    trace.create(10).append(1, 0..10).replicate(1, 2).replicate(1, 3).high_watermark(1, 10);
+    trace.answer(1, 0, 0..10).ack(0..10);
+    trace.load(1, 0, 0).generation(1, &[0, 1]).store_generation(1, &[0, 1]);
+    trace.own(0, 1, 0).process(0, 0..10);
+    trace
+}
+
+#[test]
+fn what_a_coordinator_says_that_another_has_replaced_is_its_own_view() {
+    let mut trace = taken_over("3.9");
+    trace.load(2, 1, 1).loaded(None).spoken_by(1);
+    trace.remove(0, RemovalReason::SessionExpired).generation(2, &[1]);
+    trace.append_offset(3, None).commit_visible(0, 3).commit_visible(0, 4);
+    trace.spoken_by(2).commit(0, 1, 5);
+    assert_eq!(broken(&trace), []);
+
+    let mut current = taken_over("3.9");
+    current.load(2, 1, 1).loaded(None).remove(0, RemovalReason::SessionExpired).commit(0, 1, 5);
+    assert_eq!(broken(&current), [("fenced_commit_refused", None)]);
+}
+
+#[test]
+fn a_new_coordinator_has_the_members_of_its_log() {
+    let mut forgotten = taken_over("3.9");
+    forgotten.remove(0, RemovalReason::SessionExpired).generation(2, &[1]);
+    forgotten.load(2, 1, 1).loaded(None).commit(0, 1, 5);
+    assert_eq!(broken(&forgotten), []);
+    let mut stored = taken_over("3.9");
+    stored.remove(0, RemovalReason::SessionExpired).generation(2, &[1]).store_generation(2, &[1]);
+    stored.load(2, 1, 2).loaded(None).commit(0, 1, 5);
+    assert_eq!(broken(&stored), [("fenced_commit_refused", None)]);
+}
+
+#[test]
+fn a_marker_of_a_replaced_coordinator_ends_nothing() {
+    let mut trace = taken_over("4.1");
+    trace.append_offset(5, Some(9)).load(2, 1, 2).loaded(None);
+    trace.spoken_by(1).offsets_marker(9, TransactionResult::Abort);
+    trace.spoken_by(2).offsets_marker(9, TransactionResult::Commit).commit_visible(0, 5);
+    assert_eq!(broken(&trace), []);
+
+    // Before another had taken it over, but the log of that one does not have it.
+    let mut trace = taken_over("4.1");
+    trace.append_offset(5, Some(9)).offsets_marker(9, TransactionResult::Abort);
+    trace.load(2, 1, 2).loaded(None);
+    trace.offsets_marker(9, TransactionResult::Commit).commit_visible(0, 5);
+    assert_eq!(broken(&trace), []);
+}
+
+#[test]
+fn a_process_that_is_no_member_owns_nothing_that_it_learns_late() {
+    let mut trace = group("3.9");
+    trace.give_up(0, false).remove(0, RemovalReason::SessionExpired);
+    trace.generation(2, &[1]).own(1, 2, 0).own(0, 1, 0);
+    assert_eq!(broken(&trace), []);
+}
+
+#[test]
+fn a_static_member_that_has_not_joined_does_not_know_what_it_has_lost() {
+    let moved = |is_static: bool| {
+        let mut trace = group("3.9");
+        if is_static {
+            trace.join_static(0);
+        }
+        trace.generation(2, &[1, 0]).own(1, 2, 0);
+        broken(&trace)
+    };
+    assert_eq!(moved(true), []);
+    assert_eq!(moved(false), [("one_owner_at_a_time", None)]);
+    let mut joined = group("3.9");
+    joined.join_static(0).generation(2, &[0, 1]).own(0, 2, 0).own(1, 2, 0);
+    assert_eq!(broken(&joined), [("one_owner_at_a_time", None)]);
+}

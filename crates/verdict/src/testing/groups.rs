@@ -4,12 +4,15 @@
 use acklab_vocab::api::OffsetToCommit;
 use acklab_vocab::config::ConsumerLibrary;
 use acklab_vocab::error::ErrorCode;
-use acklab_vocab::group::{CommittedOffset, OffsetRecord};
+use acklab_vocab::group::{
+    CommittedOffset, GroupMetadata, GroupMetadataRecord, MemberMetadata, OffsetRecord,
+};
 use acklab_vocab::ids::{
-    Generation, GroupId, GroupIndex, LeaderEpoch, MemberId, NodeId, Offset, ProducerEpoch,
-    ProducerId, TopicId, TopicPartition, TransactionalId,
+    Generation, GroupId, GroupIndex, GroupInstanceId, LeaderEpoch, MemberId, NodeId, Offset,
+    ProducerEpoch, ProducerId, TopicId, TopicPartition, TransactionalId,
 };
 use acklab_vocab::record::{Payload, ProducerStamp, RecordBatch};
+use acklab_vocab::time::SimDuration;
 use acklab_vocab::trace::{
     CommitFailure, CommitStyle, CommitTrigger, GroupHeader, GroupState, NodeHeader, PositionSource,
     RebalanceReason, RemovalReason, TopicHeader, TraceEvent,
@@ -23,7 +26,6 @@ use acklab_vocab::ids::{BaseSequence, CoordinatorEpoch};
 
 /// The partition of `__consumer_offsets`.
 pub const OFFSETS: TopicPartition = TopicPartition::new(1, 0);
-const COORDINATOR: NodeId = NodeId(0);
 const BILLING: GroupId = GroupId(0);
 
 /// The process of a member.
@@ -55,7 +57,7 @@ impl Trace {
         self.header.group_ids = vec!["billing".to_owned()];
         self.application("billing", commit);
         self.fact(
-            COORDINATOR,
+            self.coordinator,
             TraceEvent::BecameLeader {
                 partition: OFFSETS,
                 leader_epoch: LeaderEpoch(0),
@@ -104,7 +106,7 @@ impl Trace {
             reason,
             member: Some(id(on_account_of)),
         };
-        self.fact(COORDINATOR, event)
+        self.fact(self.coordinator, event)
     }
 
     /// A generation of these members begins; the first owns the partition.
@@ -118,23 +120,26 @@ impl Trace {
             leader: None,
             members: all,
         };
-        self.fact(COORDINATOR, event);
+        self.fact(self.coordinator, event);
         let owned = |place: usize| -> Arc<[TopicPartition]> {
             if place == 0 { Arc::new([PARTITION]) } else { Arc::new([]) }
         };
         let assignment = members.iter().enumerate().map(|(place, of)| (id(*of), owned(place)));
         let assignment = assignment.collect();
         let event = TraceEvent::Assigned { group: BILLING, generation, assignment, partial: false };
-        self.fact(COORDINATOR, event);
+        self.fact(self.coordinator, event);
         let state = GroupState::Stable;
-        self.fact(COORDINATOR, TraceEvent::GroupStateChanged { group: BILLING, state, generation })
+        self.fact(
+            self.coordinator,
+            TraceEvent::GroupStateChanged { group: BILLING, state, generation },
+        )
     }
 
     /// The coordinator removes a member.
     pub fn remove(&mut self, of: u16, reason: RemovalReason) -> &mut Self {
         let (group, member_node) = (BILLING, member(of));
         self.fact(
-            COORDINATOR,
+            self.coordinator,
             TraceEvent::MemberRemoved { group, member: id(of), member_node, reason },
         )
     }
@@ -155,25 +160,87 @@ impl Trace {
     }
 
     fn append_internal(&mut self, payload: Payload, producer: Option<u64>) -> &mut Self {
-        let base_offset = Offset(self.internal_end);
-        self.internal_end += payload.count();
+        let (leader_epoch, log) = self.offsets.entry(self.coordinator).or_default();
         let batch = Arc::new(RecordBatch {
-            base_offset,
-            leader_epoch: LeaderEpoch(0),
+            base_offset: log.last().map_or(Offset(0), |last| last.next_offset()),
+            leader_epoch: *leader_epoch,
             size: 100,
             stamp: producer.map(stamp),
             transactional: producer.is_some(),
             max_timestamp: self.now,
             payload,
         });
-        self.fact(COORDINATOR, TraceEvent::Appended { partition: OFFSETS, batch })
+        log.push(Arc::clone(&batch));
+        self.fact(self.coordinator, TraceEvent::Appended { partition: OFFSETS, batch })
+    }
+
+    /// The generation of these members is stored.
+    pub fn store_generation(&mut self, generation: u32, members: &[u16]) -> &mut Self {
+        let member_of = |(place, of): (usize, &u16)| MemberMetadata {
+            member: id(*of),
+            instance: None,
+            node: member(*of),
+            session_timeout: SimDuration::from_secs(10),
+            rebalance_timeout: SimDuration::from_secs(10),
+            subscription: Arc::default(),
+            assignment: if place == 0 { Arc::new([PARTITION]) } else { Arc::new([]) },
+        };
+        let value = Some(GroupMetadata {
+            generation: Generation(generation),
+            protocol: None,
+            leader: None,
+            members: members.iter().enumerate().map(member_of).collect(),
+            at: self.now,
+        });
+        let record = GroupMetadataRecord { group: BILLING, value };
+        self.append_internal(Payload::Group(Arc::new(record)), None)
+    }
+
+    /// A broker takes the coordinators' log over, with so many batches of the one before it, and
+    /// states the facts of coordinators from now on.
+    pub fn load(&mut self, broker: u16, epoch: u32, batches: usize) -> &mut Self {
+        let node = NodeId(broker - 1);
+        let (_, log) = self.offsets.entry(self.coordinator).or_default();
+        let copied = log[..batches].to_vec();
+        let (known, log) = self.offsets.entry(node).or_default();
+        let missing = copied[log.len().min(batches)..].to_vec();
+        let (leader_epoch, partition) = (LeaderEpoch(epoch), OFFSETS);
+        *known = leader_epoch;
+        log.extend(missing.iter().cloned());
+        let end = log.last().map_or(Offset(0), |last| last.next_offset());
+        for batch in missing {
+            self.fact(node, TraceEvent::Replicated { partition, batch });
+        }
+        let high_watermark = Offset(0);
+        let event = TraceEvent::BecameLeader {
+            partition,
+            leader_epoch,
+            log_end_offset: end,
+            high_watermark,
+        };
+        self.coordinator = node;
+        self.fact(node, event).fact(node, TraceEvent::CoordinatorLoaded { partition, leader_epoch })
+    }
+
+    /// The facts of coordinators are this broker's from now on, whatever it leads.
+    pub fn spoken_by(&mut self, broker: u16) -> &mut Self {
+        self.coordinator = NodeId(broker - 1);
+        self
+    }
+
+    /// A static member joins.
+    pub fn join_static(&mut self, of: u16) -> &mut Self {
+        let (group, member_node) = (BILLING, member(of));
+        let instance = Some(GroupInstanceId(of));
+        let event = TraceEvent::MemberJoined { group, member: id(of), instance, member_node };
+        self.fact(self.coordinator, event)
     }
 
     /// A member's offset becomes the committed one.
     pub fn commit_visible(&mut self, of: u16, to: u64) -> &mut Self {
         let (group, from) = (BILLING, Some(member(of)));
         let event = TraceEvent::OffsetsCommitted { group, from, offsets: offset(to) };
-        self.fact(COORDINATOR, event)
+        self.fact(self.coordinator, event)
     }
 
     /// So many records of the coordinators' log are replicated.
@@ -184,14 +251,14 @@ impl Trace {
             high_watermark: Offset(to),
             leader: true,
         };
-        self.fact(COORDINATOR, event)
+        self.fact(self.coordinator, event)
     }
 
     /// A coordinator has read its log.
     pub fn loaded(&mut self, to: Option<u64>) -> &mut Self {
         let offsets = to.map_or_else(|| Arc::new([]) as Arc<[_]>, offset);
         let event = TraceEvent::OffsetsCommitted { group: BILLING, from: None, offsets };
-        self.fact(COORDINATOR, event)
+        self.fact(self.coordinator, event)
     }
 
     /// The coordinator answers a commit.
@@ -211,7 +278,7 @@ impl Trace {
             offsets: offset(to),
             transactional: false,
         };
-        self.fact(COORDINATOR, event)
+        self.fact(self.coordinator, event)
     }
 
     // ---- members --------------------------------------------------------------------------------
@@ -303,7 +370,7 @@ impl Trace {
             state,
             by_coordinator: false,
         };
-        self.fact(COORDINATOR, event)
+        self.fact(self.coordinator, event)
     }
 
     /// The application is told.

@@ -20,6 +20,7 @@ use acklab_vocab::trace::{
     NodeHeader, Observer, PartitionChangeReason, ProducerHeader, ReaderHeader, RetryReason,
     RunHeader, SendOutcome, Stamped, TopicHeader, TraceEvent, TruncationReason,
 };
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -45,7 +46,8 @@ pub struct Trace {
     logs: [Vec<Arc<RecordBatch>>; 3],
     attempt: u16,
     created: u32,
-    internal_end: u64,
+    coordinator: NodeId,
+    offsets: BTreeMap<NodeId, (LeaderEpoch, Vec<Arc<RecordBatch>>)>,
 }
 
 fn header(kafka: &str, acks: Acks) -> RunHeader {
@@ -128,7 +130,8 @@ pub fn trace(kafka: &str, acks: Acks) -> Trace {
         logs: Default::default(),
         attempt: 0,
         created: 0,
-        internal_end: 0,
+        coordinator: NodeId(0),
+        offsets: BTreeMap::new(),
     };
     trace.at(-1);
     trace.change(PartitionChangeReason::Created);

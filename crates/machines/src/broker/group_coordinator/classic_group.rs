@@ -242,16 +242,16 @@ impl ClassicGroup {
         cx.trace(|| TraceEvent::GroupStateChanged { group, state, generation });
     }
 
-    /// No rebalance is under way.
+    /// No rebalance is under way. Whoever was given a member id and has not come back with it, nor
+    /// ever may, changes nothing for the members.
     pub fn is_settled(&self) -> bool {
-        self.pending_join.is_empty()
-            && match self.state {
-                GroupState::Empty | GroupState::Stable | GroupState::Dead => true,
-                GroupState::PreparingRebalance
-                | GroupState::CompletingRebalance
-                | GroupState::Assigning
-                | GroupState::Reconciling => false,
-            }
+        match self.state {
+            GroupState::Empty | GroupState::Stable | GroupState::Dead => true,
+            GroupState::PreparingRebalance
+            | GroupState::CompletingRebalance
+            | GroupState::Assigning
+            | GroupState::Reconciling => false,
+        }
     }
 
     /// A rebalance can begin (`canRebalance`).

@@ -20,7 +20,7 @@ pub struct GroupSummary {
     pub generation: Generation,
     /// How many members it has.
     pub members: usize,
-    /// Nothing is under way: Stable or Empty, and nobody is expected.
+    /// No rebalance is under way: it is Stable or Empty.
     pub is_settled: bool,
 }
 

@@ -229,6 +229,85 @@ fn a_decided_transaction_is_completed_by_the_next_coordinator() {
     assert_eq!(next.add(producer, ORDERS), ErrorCode::NotCoordinator);
 }
 
+/// The coordinator before may have stepped down between writing a state and stating it.
+#[test]
+fn the_next_coordinator_states_what_it_finds() {
+    let mut bench = Bench::new(rules_of(3, 9));
+    let producer = bench.init().unwrap();
+    let mut found = Vec::new();
+    let steps: [fn(&mut Bench, (u64, u16)) -> ErrorCode; 2] = [
+        |bench, producer| bench.add(producer, ORDERS),
+        |bench, producer| bench.end(producer, Abort),
+    ];
+    for step in steps {
+        assert_eq!(step(&mut bench, producer), ErrorCode::None);
+        let disk = bench.rig.disk.clone();
+        let mut next = Bench::not_leading(rules_of(3, 9), disk, topic());
+        next.metadata([ORDERS, OFFSETS, STATES].map(|id| led_by(id, 1, 2, &[1])).to_vec());
+        next.rig.facts();
+        next.load();
+        found.push(next.states());
+    }
+    assert_eq!(found, [[(Ongoing, 0, false)], [(CompleteAbort, 0, false)]]);
+}
+
+/// What a follower was sent: the first offsets of the batches of `__transaction_state`.
+fn fetched(told: &[(ConnectionId, Response)]) -> Option<Vec<u64>> {
+    told.iter().find_map(|(to, response)| match response {
+        Response::Fetch(answer) if *to == follower_connection(2) => {
+            let batches = answer.partitions.iter().flat_map(|partition| &partition.batches);
+            Some(batches.map(|batch| batch.base_offset.0).collect())
+        }
+        _ => None,
+    })
+}
+
+/// Broker 2 fetches `__transaction_state`.
+fn follow(bench: &mut Bench, offset: u64) -> Vec<(ConnectionId, Response)> {
+    let request = FetchRequest {
+        replica: Some(FetchingReplica { broker: BrokerId(2), broker_epoch: broker_epoch(2) }),
+        max_wait: ms(500),
+        min_bytes: 1,
+        max_bytes: 10 << 20,
+        isolation: Isolation::LogEnd,
+        session: FetchSessionUpdate::Full,
+        partitions: vec![PartitionFetch {
+            partition: STATES,
+            current_leader_epoch: Some(LeaderEpoch(1)),
+            fetch_offset: Offset(offset),
+            last_fetched_epoch: None,
+            max_bytes: 1 << 20,
+        }],
+    };
+    bench.ask(follower_connection(2), Request::Fetch(request))
+}
+
+/// The fetch that lets `PrepareAbort` be known as replicated finds, before it waits, that
+/// `CompleteAbort` has been written meanwhile.
+#[test]
+fn a_fetch_that_replicates_one_state_is_answered_with_the_next() {
+    let mut bench = Bench::not_leading(rules_of(4, 1), crate::disk::Disk::default(), topic());
+    let led =
+        [led_by(ORDERS, 1, 1, &[1]), led_by(OFFSETS, 1, 1, &[1]), led_by(STATES, 1, 1, &[1, 2])];
+    bench.metadata(led.to_vec());
+    bench.load();
+    assert_eq!(bench.init_with(None), Err(ErrorCode::CoordinatorLoadInProgress));
+    let init = InitProducerIdRequest { transactional: Some((COPIER, ms(60_000))), current: None };
+    assert_eq!(bench.ask(TO_COORDINATOR, Request::InitProducerId(init)), []);
+    assert_eq!(fetched(&follow(&mut bench, 0)), Some(vec![0]));
+    let told = follow(&mut bench, 1);
+    assert_eq!((told.len(), fetched(&told)), (1, None));
+    let end = Bench::end_request((FIRST_PRODUCER_ID, 0), Abort, true);
+    assert_eq!(fetched(&bench.ask(TO_COORDINATOR, end)), Some(vec![1]));
+    bench.rig.facts();
+    let told = follow(&mut bench, 2);
+    assert_eq!(bench.states(), [(PrepareAbort, 1, false)]);
+    assert_eq!((told.len(), fetched(&told)), (2, Some(vec![2])));
+    let told = follow(&mut bench, 3);
+    assert_eq!(bench.states(), [(CompleteAbort, 1, false)]);
+    assert_eq!((told.len(), fetched(&told)), (0, None));
+}
+
 #[test]
 fn a_state_that_cannot_be_replicated_is_not_entered() {
     let topic = TopicConfig { min_insync_replicas: 2, ..topic() };

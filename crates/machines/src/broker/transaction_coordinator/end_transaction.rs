@@ -4,7 +4,7 @@
 //! replicated; the markers follow.
 
 use super::metadata::{EndDecision, EndRequest};
-use super::{AfterWrite, Place, StateWrite, end_of, state_fact};
+use super::{AfterWrite, Place, StateWrite, end_of};
 use crate::broker::{Broker, BrokerCx, Requester};
 use acklab_vocab::api::{EndTxnRequest, EndTxnResponse, Response};
 use acklab_vocab::error::ErrorCode;
@@ -119,9 +119,7 @@ impl Broker {
         let now = cx.now();
         let Some(transaction) = self.transaction_coordinator.get_mut(place) else { return };
         let Some(end) = end_of(transaction.state) else { return };
-        let fact = state_fact(place.id, transaction);
         let completion = transaction.prepare_complete(now);
-        cx.trace(|| fact);
         self.send_markers(cx, place, end, completion);
     }
 

@@ -268,7 +268,8 @@ impl Broker {
     }
 
     /// The broker has been elected for a partition of `__transaction_state` and its log has been
-    /// read: everything in it up to the log's end becomes state. What was decided goes on.
+    /// read: everything in it up to the log's end becomes state. What was decided goes on. Every
+    /// state is stated: the coordinator before may have written it and stepped down before it knew.
     pub(super) fn load_transactions(
         &mut self,
         cx: &mut BrokerCx<'_>,
@@ -295,6 +296,9 @@ impl Broker {
             .filter(|(_, transaction)| end_of(transaction.state).is_some())
             .map(|(&id, _)| id)
             .collect();
+        for (&id, transaction) in &transactions {
+            cx.trace(|| state_fact(id, transaction));
+        }
         let loaded = LoadedPartition { epoch, transactions };
         self.transaction_coordinator.partitions.insert(partition, loaded);
         for id in decided {

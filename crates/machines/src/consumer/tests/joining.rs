@@ -157,6 +157,33 @@ fn a_cooperative_member_keeps_what_it_has_and_rejoins_after_giving_up_the_rest()
     assert!(bench.consumer.is_settled());
 }
 
+/// KAFKA-8421: before it, what has arrived waits until the member is in the group again, so that the
+/// application does not commit in the middle of a rebalance.
+#[test]
+fn before_2_5_poll_returns_nothing_while_the_member_joins() {
+    let records = batch(0, 4);
+    let given = [read(P1, 0, 4, &records), polled(&[(P1, 0, 4, &records)])];
+    for (version, returns) in [(KafkaVersion::new(2, 4, 0), false), (MODERN, true)] {
+        let config = MemberConfig { assignors: cooperative().assignors, ..config(version) };
+        let mut bench = Bench::stable(config);
+        bench.poll(1_000);
+        bench.pass(secs(3));
+        bench.answer_heartbeat(ErrorCode::RebalanceInProgress);
+        bench.poll(100);
+        bench.did();
+        bench.answer_fetch(&[(P1, Arc::clone(&records))]);
+        assert_eq!(bench.did(), if returns { given.to_vec() } else { Vec::new() }, "{version}");
+        bench.pass(millis(100));
+        assert_eq!(bench.did(), if returns { Vec::new() } else { vec![polled(&[])] }, "{version}");
+        bench.poll(100);
+        bench.answer_join(2, ME);
+        bench.answer_sync(&[P0, P1]);
+        let back = [sync(2, vec![]), owns(2, &[P0, P1], &[])];
+        let left = if returns { &[][..] } else { &given[..] };
+        assert_eq!(bench.did(), [&back[..], left].concat(), "{version}");
+    }
+}
+
 #[test]
 fn range_before_cooperative_sticky_runs_as_an_eager_protocol() {
     let assignors = vec![Assignor::Range, Assignor::CooperativeSticky];

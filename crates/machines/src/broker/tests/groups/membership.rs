@@ -457,6 +457,25 @@ fn leaving_begins_a_rebalance_at_once_and_the_last_one_leaves_an_empty_group() {
 }
 
 #[test]
+fn who_was_given_an_id_and_does_not_come_back_leaves_the_group_at_rest() {
+    let mut bench = Bench::new(version("3.9"));
+    bench.stable_pair();
+    let told = bench.ask(3, Request::JoinGroup(join_request(None)));
+    let [(3, Response::JoinGroup(answer))] = &told[..] else { panic!("{told:?}") };
+    assert_eq!(answer.error, ErrorCode::MemberIdRequired);
+    assert!(bench.rig.broker.is_settled());
+    let other = JoinGroupRequest {
+        protocols: smallvec![(Assignor::RoundRobin, subscription(&[0]))],
+        ..join_request(answer.member)
+    };
+    assert_eq!(
+        bench.ask(3, Request::JoinGroup(other)),
+        [(3, join_refused(answer.member, ErrorCode::InconsistentGroupProtocol))]
+    );
+    assert!(bench.rig.broker.is_settled());
+}
+
+#[test]
 fn a_member_must_support_what_the_others_do() {
     let mut bench = Bench::new(version("3.9"));
     bench.stable_pair();
