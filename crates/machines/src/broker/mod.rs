@@ -86,7 +86,7 @@ pub struct BrokerSetup {
     pub id: BrokerId,
     /// Its properties, and the rules of its version.
     pub config: Arc<BrokerConfig>,
-    /// Properties of every topic, by [`TopicId`](acklab_vocab::ids::TopicId).
+    /// Properties of every topic, by [`TopicId`].
     pub topics: Arc<[TopicConfig]>,
     /// What it needs to know as a coordinator.
     pub coordination: Arc<Coordination>,

@@ -2,7 +2,7 @@
 //! committed, refused and lost.
 //!
 //! A fold beside the [`World`]: [`Groups::observe`] is its table of contents. What a
-//! fact means for the invariants of groups is in [`checks`](self::checks); fates and causes are
+//! fact means for the invariants of groups is in `checks`; fates and causes are
 //! decided at the end, in [`fates`]. Costs a few words per chunk of processing and per commit.
 
 pub mod application;

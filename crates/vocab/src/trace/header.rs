@@ -22,7 +22,7 @@ pub struct RunHeader {
     pub rules: crate::rules::ProtocolRules,
     /// Rules that this run has switched against its version.
     pub switched_rules: Vec<(ProtocolRule, bool)>,
-    /// Every process; [`NodeId`] is the index.
+    /// Every process; [`NodeId`](crate::ids::NodeId) is the index.
     pub nodes: Vec<NodeHeader>,
     /// Every topic; [`TopicId`](crate::ids::TopicId) is the index.
     pub topics: Vec<TopicHeader>,
@@ -34,7 +34,7 @@ pub struct RunHeader {
     pub group_ids: Vec<String>,
     /// Every consumer application; [`GroupIndex`] is the index.
     pub groups: Vec<GroupHeader>,
-    /// Every `transactional.id`; [`TransactionalId`] is the index.
+    /// Every `transactional.id`; [`TransactionalId`](crate::ids::TransactionalId) is the index.
     pub transactional_ids: Vec<String>,
 }
 

@@ -235,7 +235,8 @@ fn the_next_coordinator_states_what_it_finds() {
     let mut bench = Bench::new(rules_of(3, 9));
     let producer = bench.init().unwrap();
     let mut found = Vec::new();
-    let steps: [fn(&mut Bench, (u64, u16)) -> ErrorCode; 2] = [
+    type Step = fn(&mut Bench, (u64, u16)) -> ErrorCode;
+    let steps: [Step; 2] = [
         |bench, producer| bench.add(producer, ORDERS),
         |bench, producer| bench.end(producer, Abort),
     ];
