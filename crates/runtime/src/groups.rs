@@ -97,21 +97,7 @@ impl Groups {
 
     /// Whether a coordinator has a transaction open that it will end: by the producer's word, or by timeout.
     pub(crate) fn has_open_transaction(&self, id: TransactionalId) -> bool {
-        match self.transactions.get(&id) {
-            Some(
-                TransactionState::Ongoing
-                | TransactionState::PrepareCommit
-                | TransactionState::PrepareAbort
-                | TransactionState::PrepareEpochFence,
-            ) => true,
-            Some(
-                TransactionState::Empty
-                | TransactionState::CompleteCommit
-                | TransactionState::CompleteAbort
-                | TransactionState::Dead,
-            )
-            | None => false,
-        }
+        self.transactions.get(&id).is_some_and(|state| state.is_under_way())
     }
 
     /// Up to where a process has tried to commit a partition, or where it has found itself.

@@ -143,21 +143,7 @@ impl Transactions {
     /// Whether a coordinator still has to end a transaction of the producer.
     #[must_use]
     pub fn is_under_way(&self, producer: ProducerId) -> bool {
-        match self.coordinated.get(&producer) {
-            Some(
-                TransactionState::Ongoing
-                | TransactionState::PrepareCommit
-                | TransactionState::PrepareAbort
-                | TransactionState::PrepareEpochFence,
-            ) => true,
-            Some(
-                TransactionState::Empty
-                | TransactionState::CompleteCommit
-                | TransactionState::CompleteAbort
-                | TransactionState::Dead,
-            )
-            | None => false,
-        }
+        self.coordinated.get(&producer).is_some_and(|state| state.is_under_way())
     }
 
     /// A coordinator has stored a transactional id's new state, or goes on from the state in which

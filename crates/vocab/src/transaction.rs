@@ -25,6 +25,23 @@ pub enum TransactionState {
     Dead,
 }
 
+impl TransactionState {
+    /// A transaction is open, or its end is decided and not yet complete: a coordinator will end it.
+    #[must_use]
+    pub const fn is_under_way(self) -> bool {
+        match self {
+            TransactionState::Ongoing
+            | TransactionState::PrepareCommit
+            | TransactionState::PrepareAbort
+            | TransactionState::PrepareEpochFence => true,
+            TransactionState::Empty
+            | TransactionState::CompleteCommit
+            | TransactionState::CompleteAbort
+            | TransactionState::Dead => false,
+        }
+    }
+}
+
 /// Commit or abort.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum TransactionResult {
