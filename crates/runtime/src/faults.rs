@@ -1,6 +1,7 @@
 //! Faults: when they strike, whom, for how long, and what they change.
 
 mod in_force;
+mod redraw;
 
 use crate::draws::{self, Purpose, Weather};
 use crate::network::{Disturbance, DisturbanceKind};
@@ -44,6 +45,10 @@ struct Planned {
     drawn: Option<Fault>,
     /// The number of the fault that fulfilled its trigger.
     awaited: Option<u32>,
+    /// Strikes of an earlier plan are off.
+    plan: u32,
+    /// When it has struck last.
+    struck_at: Option<SimTime>,
 }
 
 /// A fault in force.
@@ -102,6 +107,8 @@ impl Faults {
             rng: draws::stream(seed, Purpose::Fault, index as u64),
             drawn: None,
             awaited: None,
+            plan: 0,
+            struck_at: None,
         };
         Faults {
             specs: scenario.faults.iter().enumerate().map(plan).collect(),
@@ -136,7 +143,8 @@ impl<O: Observer> World<O> {
                     self.plan_strike(spec, at);
                 }
                 When::Every { first, period, until } => {
-                    self.plan_strikes(spec, first, period, until)
+                    let first = SimTime::ZERO + draws::next_span(first, &mut planned.rng);
+                    self.plan_strikes(spec, first, period, until);
                 }
                 When::After { trigger, .. } => {
                     self.faults.armed.push(Armed { spec, trigger, seen: 0 });
@@ -147,16 +155,21 @@ impl<O: Observer> World<O> {
 
     fn plan_strike(&mut self, spec: usize, at: SimTime) {
         if at < self.workload_end() {
-            self.push(at, Body::World(WorldEvent::FaultStrikes { spec }));
+            self.push_strike(spec, at);
         }
+    }
+
+    fn push_strike(&mut self, spec: usize, at: SimTime) {
+        let plan = self.faults.specs[spec].plan;
+        self.push(at, Body::World(WorldEvent::FaultStrikes { spec, plan }));
     }
 
     /// All of a periodic fault's strikes, at once: so that they come before whatever else is due at the same instant, as
     /// they do when the schedule is run again.
-    fn plan_strikes(&mut self, spec: usize, first: Span, period: Span, until: SimDuration) {
+    fn plan_strikes(&mut self, spec: usize, first: SimTime, period: Span, until: SimDuration) {
         let end = self.workload_end().min(SimTime::ZERO + until);
         let rng = &mut self.faults.specs[spec].rng;
-        let mut at = SimTime::ZERO + draws::next_span(first, rng);
+        let mut at = first;
         let mut strikes = Vec::new();
         while at < end && strikes.len() < MOST_STRIKES {
             strikes.push(at);
@@ -194,8 +207,7 @@ impl<O: Observer> World<O> {
                 self.faults.strikes_now = Some(spec);
                 strikes_itself = true;
             } else {
-                let at = self.now + delay;
-                self.push(at, Body::World(WorldEvent::FaultStrikes { spec }));
+                self.push_strike(spec, self.now + delay);
             }
         }
         strikes_itself
@@ -230,6 +242,7 @@ impl<O: Observer> World<O> {
             | Fault::ControlledShutdown(_)
             | Fault::RollingRestart { .. }
             | Fault::Scale { .. }
+            | Fault::AddPartitions { .. }
             | Fault::StallRequests { .. }
             | Fault::PreferredElection(_)
             | Fault::Partition { .. }
@@ -253,8 +266,7 @@ impl<O: Observer> World<O> {
     /// The fault that has waited for this moment strikes in an event of its own.
     pub(crate) fn strike_later(&mut self) {
         if let Some(spec) = self.faults.strikes_now.take() {
-            let now = self.now;
-            self.push(now, Body::World(WorldEvent::FaultStrikes { spec }));
+            self.push_strike(spec, self.now);
         }
     }
 
@@ -268,7 +280,10 @@ impl<O: Observer> World<O> {
             Some(fault) => fault,
             None => draw_one(&planned.spec.fault, &mut planned.rng),
         };
-        let lasts = !matches!(fault, Fault::PreferredElection(_) | Fault::Scale { .. });
+        let lasts = !matches!(
+            fault,
+            Fault::PreferredElection(_) | Fault::Scale { .. } | Fault::AddPartitions { .. }
+        );
         let lasting = planned.spec.lasting.map(|span| draws::next_span(span, &mut planned.rng));
         let lasting = lasting.filter(|_| lasts);
         let permanent = planned.spec.permanent && lasts;
@@ -310,8 +325,13 @@ impl<O: Observer> World<O> {
     }
 
     /// A fault's time has come. Those that end at the same instant end first.
-    pub(crate) fn fault_is_due(&mut self, spec: usize) {
+    pub(crate) fn fault_is_due(&mut self, spec: usize, plan: u32) {
         let now = self.now;
+        let planned = &mut self.faults.specs[spec];
+        if planned.plan != plan {
+            return;
+        }
+        planned.struck_at = Some(now);
         let over = |active: &&Active| active.ends_at.is_some_and(|ends_at| ends_at <= now);
         let over: Vec<u32> =
             self.faults.active.iter().filter(over).map(|active| active.number).collect();
@@ -342,8 +362,7 @@ impl<O: Observer> World<O> {
         for next in fulfilled {
             let When::After { delay, .. } = self.faults.specs[next].spec.when else { continue };
             self.faults.specs[next].awaited = Some(number);
-            let at = self.now + delay;
-            self.push(at, Body::World(WorldEvent::FaultStrikes { spec: next }));
+            self.push_strike(next, self.now + delay);
         }
     }
 
@@ -449,6 +468,10 @@ impl<O: Observer> World<O> {
             }
             Fault::Scale { group, members } => {
                 self.scale(*group, *members);
+                None
+            }
+            Fault::AddPartitions { topic, count } => {
+                self.add_partitions(*topic, *count);
                 None
             }
             Fault::StallRequests { from, to, api, by, first: left } => {

@@ -68,7 +68,8 @@ impl<O: Observer> World<O> {
         if !waiting && self.every_broker_serves() {
             self.formation.asked = Some(self.now);
             for topic in missing {
-                let assignments = self.scenario.topics[usize::from(topic.0)].assignments.clone();
+                let spec = &self.scenario.topics[usize::from(topic.0)];
+                let assignments = spec.assignments[..usize::from(spec.at_first)].to_vec();
                 self.call_controller(ControllerCall::CreateTopic { topic, assignments });
             }
         }

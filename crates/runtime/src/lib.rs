@@ -16,6 +16,7 @@ mod application;
 mod dispatch;
 mod draws;
 mod faults;
+mod fork;
 mod formation;
 mod groups;
 mod header;
@@ -37,5 +38,6 @@ pub mod view;
 mod workload;
 mod world;
 
+pub use fork::{Fork, ForkedFaults};
 pub use madsim_driver::run;
 pub use world::{RunOptions, RunResult, Stuck};

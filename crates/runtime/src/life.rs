@@ -217,7 +217,8 @@ impl<O: Observer> World<O> {
         let watched = self.watched_records(group);
         let pace = Pace::new(spec.processing.clone(), &watched, stream(Purpose::Processing));
         let copier = spec.output.as_ref().map(|output| {
-            Copier::new(output, self.writers_to(group), instance, stream(Purpose::Abort))
+            let writers = self.header.groups[usize::from(group.0)].writers.clone();
+            Copier::new(output, writers, instance, stream(Purpose::Abort))
         });
         ConsumerApplication::new(spec, pace, copier)
     }
@@ -239,8 +240,8 @@ impl<O: Observer> World<O> {
     fn boot_reader(&mut self, node: NodeId, reader: u16) {
         let spec = &self.scenario.readers[usize::from(reader)];
         let partitions = spec.topics.iter().flat_map(|&topic| {
-            let count = self.scenario.topics[usize::from(topic.0)].assignments.len();
-            (0..count as u16).map(move |partition| TopicPartition {
+            let count = self.scenario.topics[usize::from(topic.0)].at_first;
+            (0..count).map(move |partition| TopicPartition {
                 topic,
                 partition: PartitionIndex(partition),
             })

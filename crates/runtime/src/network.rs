@@ -10,7 +10,7 @@
 use crate::draws::{self, Purpose, Weather};
 use acklab_scenario::model::{Network as Model, Span};
 use acklab_vocab::api::{ApiKey, Frame, Listener, Request};
-use acklab_vocab::ids::{ConnectionId, CorrelationId, NodeId};
+use acklab_vocab::ids::{ConnectionId, CorrelationId, EventId, NodeId};
 use acklab_vocab::time::{SimDuration, SimTime};
 use std::collections::VecDeque;
 
@@ -47,6 +47,8 @@ pub(crate) struct Waiting {
     pub(crate) correlation: CorrelationId,
     pub(crate) request: Box<Request>,
     pub(crate) size: u32,
+    /// The event by which it came: what its service goes back to, not the request before it.
+    pub(crate) arrival: EventId,
 }
 
 /// One end of a connection.
@@ -235,6 +237,14 @@ impl Network {
             links,
             disturbances: Vec::new(),
             connections: Vec::new(),
+        }
+    }
+
+    /// What packets meet from now on is drawn from another seed.
+    pub(crate) fn change_weather(&mut self, seed: u64) {
+        self.seed = seed;
+        for link in &mut self.links {
+            (link.delay, link.loss, link.extra) = (None, None, None);
         }
     }
 

@@ -5,7 +5,8 @@ use crate::node::{AnyCall, Life};
 use crate::world::{Body, World};
 use acklab_machines::broker::BrokerCall;
 use acklab_machines::controller::ControllerCall;
-use acklab_vocab::ids::{NodeId, TopicPartition};
+use acklab_scenario::model::Topic;
+use acklab_vocab::ids::{NodeId, TopicId, TopicPartition};
 use acklab_vocab::trace::Observer;
 
 impl<O: Observer> World<O> {
@@ -15,6 +16,15 @@ impl<O: Observer> World<O> {
             None => self.partitions().collect(),
         };
         self.call_controller(ControllerCall::ElectLeaders { partitions, unclean: false });
+    }
+
+    /// So many more partitions for a topic, if there is an active controller.
+    pub(crate) fn add_partitions(&mut self, topic: TopicId, count: u16) {
+        let there = self.partitions().filter(|partition| partition.topic == topic).count();
+        let all = &self.scenario.topics[usize::from(topic.0)].assignments;
+        let most = all.len().min(there + usize::from(count));
+        let assignments = all[..most].to_vec();
+        self.call_controller(ControllerCall::CreatePartitions { topic, assignments });
     }
 
     /// A process gets SIGTERM. One that is still starting ends at once.
@@ -66,12 +76,19 @@ impl<O: Observer> World<O> {
             .map(|node| node.id)
     }
 
-    /// Every partition of every topic.
+    /// Every partition of every topic, without those that have yet to be added.
     pub(crate) fn partitions(&self) -> impl Iterator<Item = TopicPartition> + use<O> {
-        let counts: Vec<usize> =
-            self.scenario.topics.iter().map(|topic| topic.assignments.len()).collect();
-        counts.into_iter().enumerate().flat_map(|(topic, count)| {
-            (0..count).map(move |partition| TopicPartition::new(topic as u16, partition as u16))
+        let there = |(topic, spec): (usize, &Topic)| {
+            let exists = |index: &u16| {
+                let partition = TopicPartition::new(topic as u16, *index);
+                *index < spec.at_first || self.partition_state(partition).is_some()
+            };
+            let all = 0..spec.assignments.len() as u16;
+            (topic as u16, all.take_while(exists).count() as u16)
+        };
+        let counts: Vec<(u16, u16)> = self.scenario.topics.iter().enumerate().map(there).collect();
+        counts.into_iter().flat_map(|(topic, count)| {
+            (0..count).map(move |partition| TopicPartition::new(topic, partition))
         })
     }
 }

@@ -107,8 +107,9 @@ impl<O: Observer> World<O> {
         let service = self.service(server.node, &next.request, next.size);
         let at = self.reserve_thread(server.node, self.now, service);
         self.make_room(connection, next.size);
-        let Waiting { correlation, request, .. } = next;
-        self.push(at, Body::Serve { connection, correlation, request });
+        let Waiting { correlation, request, size: _, arrival } = next;
+        let body = Body::Serve { connection, correlation, request };
+        self.queue.push(at.max(self.now), Event { cause: arrival, body });
     }
 
     /// How long a request keeps a thread of a server busy.
@@ -220,7 +221,7 @@ impl<O: Observer> World<O> {
         let size = frame.size();
         let Frame::Request(correlation, request) = frame else { return };
         if self.is_serving(connection) {
-            let waiting = Waiting { correlation, request, size };
+            let waiting = Waiting { correlation, request, size, arrival: self.current };
             self.network.connections[connection as usize].inbox.push_back(waiting);
             return;
         }

@@ -161,7 +161,10 @@ impl<O: Observer> World<O> {
                 *between = self.draw_span(spec, *between);
                 (None, None)
             }
-            Fault::PreferredElection(_) | Fault::OneOf(_) | Fault::Scale { .. } => (None, None),
+            Fault::PreferredElection(_)
+            | Fault::OneOf(_)
+            | Fault::Scale { .. }
+            | Fault::AddPartitions { .. } => (None, None),
         };
         match (first, second) {
             (Some(first), None) => {
@@ -255,6 +258,10 @@ impl<O: Observer> World<O> {
             Fault::Scale { group, members } => {
                 let name = &self.header.groups[usize::from(group.0)].name;
                 format!("scale {name} to {members}")
+            }
+            Fault::AddPartitions { topic, count } => {
+                let name = &self.header.topics[usize::from(topic.0)].name;
+                format!("{count} more partitions for {name}")
             }
             Fault::StallRequests { from, to, api, by, first } => {
                 let which = match first {

@@ -10,7 +10,7 @@ use crate::world::{Body, World, WorldEvent};
 use acklab_machines::consumer::{ConsumerCall, GroupMembership};
 use acklab_machines::producer::{NewRecord, ProducerCall, ProducerReport, TransactionCall};
 use acklab_scenario::model::{Output, Trigger, When};
-use acklab_vocab::ids::{GroupId, GroupIndex, NodeId, PartitionIndex, ProducerIndex, RecordId};
+use acklab_vocab::ids::{GroupId, GroupIndex, NodeId, PartitionIndex, RecordId};
 use acklab_vocab::record::Record;
 use acklab_vocab::time::{SimDuration, SimTime};
 use acklab_vocab::trace::{Observer, SendOutcome, Stamped, TraceEvent};
@@ -303,7 +303,7 @@ impl<O: Observer> World<O> {
         let Some((group, _)) = self.header.nodes[usize::from(node.0)].member else { return };
         let Some(output) = self.output_of(group) else { return };
         let (topic, size, producer) = (output.topic, output.size, output.producer);
-        let partitions = self.scenario.topics[usize::from(topic.0)].assignments.len().max(1);
+        let partitions = usize::from(self.scenario.topics[usize::from(topic.0)].at_first.max(1));
         let own = usize::from(producer.0).saturating_sub(self.scenario.producers.len());
         if self.attempts.len() <= own {
             self.attempts.resize_with(own + 1, Vec::new);
@@ -325,20 +325,6 @@ impl<O: Observer> World<O> {
 
     pub(crate) fn output_of(&self, group: GroupIndex) -> Option<&Output> {
         self.scenario.groups[usize::from(group.0)].output.as_ref()
-    }
-
-    /// Everybody who writes to the topics that an application reads, ascending.
-    pub(crate) fn writers_to(&self, group: GroupIndex) -> Vec<ProducerIndex> {
-        let topics = &self.scenario.groups[usize::from(group.0)].topics;
-        let own = self.scenario.producers.iter().enumerate();
-        let own = own.filter(|(_, producer)| topics.contains(&producer.topic));
-        let mut writers: Vec<ProducerIndex> =
-            own.map(|(index, _)| ProducerIndex(index as u16)).collect();
-        let outputs = self.scenario.groups.iter().filter_map(|group| group.output.as_ref());
-        let outputs = outputs.filter(|output| topics.contains(&output.topic));
-        writers.extend(outputs.map(|output| output.producer));
-        writers.sort_unstable();
-        writers
     }
 
     /// The records for which a fault waits until an application has processed them.

@@ -3,6 +3,7 @@
 use crate::application::Wake;
 use crate::draws::{self, Purpose};
 use crate::faults::Faults;
+use crate::fork::Fork;
 use crate::groups::Groups;
 use crate::header::{header, is_server};
 use crate::network::{Connection, Network, Packet, Way};
@@ -28,6 +29,8 @@ use std::sync::Arc;
 pub struct RunOptions {
     /// Stop at this instant and return the state of the cluster.
     pub stop_at: Option<SimTime>,
+    /// Leave the history of the seed, for another future of it.
+    pub fork: Option<Fork>,
 }
 
 /// What is left of a run.
@@ -104,8 +107,8 @@ pub(crate) enum WorldEvent {
     Form,
     /// Time zero.
     Settled,
-    /// A fault strikes: index into the scenario's list.
-    FaultStrikes { spec: usize },
+    /// A fault strikes: index into the scenario's list, and by which plan of it.
+    FaultStrikes { spec: usize, plan: u32 },
     /// An active fault ends.
     FaultEnds { fault: u32 },
     /// A rolling restart goes on to the next process.
@@ -259,6 +262,10 @@ impl<O: Observer> World<O> {
                 self.stop_here();
                 return Turn::Over;
             }
+            if let Some(fork) = self.options.fork.take_if(|fork| at > fork.after) {
+                self.fork(fork);
+                continue;
+            }
             match self.destination(&event.body) {
                 Destination::World => return Turn::World,
                 Destination::Node(node) => return Turn::Node(node),
@@ -304,7 +311,7 @@ impl<O: Observer> World<O> {
         match event {
             WorldEvent::Form => self.form(),
             WorldEvent::Settled => self.time_zero(),
-            WorldEvent::FaultStrikes { spec } => self.fault_is_due(spec),
+            WorldEvent::FaultStrikes { spec, plan } => self.fault_is_due(spec, plan),
             WorldEvent::FaultEnds { fault } => self.fault_ends(fault),
             WorldEvent::RollingRestart { fault } => self.roll_on(fault),
             WorldEvent::WorkloadEnds => self.workload_ends(),

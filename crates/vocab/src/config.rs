@@ -376,6 +376,9 @@ pub struct MemberConfig {
     pub max_poll_interval: Option<SimDuration>,
     /// `auto.commit.interval.ms`, if `enable.auto.commit`.
     pub auto_commit: Option<SimDuration>,
+    /// `enable.auto.offset.store` of librdkafka: what is handed out may be committed. Otherwise what the application has
+    /// processed since.
+    pub auto_offset_store: bool,
     /// `partition.assignment.strategy`, best first.
     pub assignors: Vec<Assignor>,
     /// `group.remote.assignor`

@@ -162,8 +162,8 @@ protocol_rules! {
     /// Every end of a transaction raises the producer's epoch, and partitions are added by the write itself (KIP-890,
     /// part 2). Off: a late EndTxn may end the next transaction.
     TransactionsVersion2: version(4, 0, 0), None;
-    /// The marker of a transaction under `transaction.version` 2 needs a higher epoch than its records (KAFKA-19999). Off: a
-    /// marker that is delayed or sent again may end the next transaction.
+    /// The marker of a transaction under `transaction.version` 2 needs a higher epoch than its records (KIP-1228), unless it
+    /// ends nothing (KAFKA-19999). Off: a marker that is delayed or sent again may end the next transaction.
     StrictMarkerEpochs: version(4, 2, 0), None;
     /// A record that fails inside send() also fails the transaction (KAFKA-9279). Off: the transaction can be committed
     /// without it.
@@ -172,7 +172,8 @@ protocol_rules! {
     BoundedEndOfTransaction: version(2, 3, 0), None;
     /// sendOffsetsToTransaction() waits at most `max.block.ms`. Off: until it is done.
     BoundedSendOffsets: version(2, 7, 0), None;
-    /// A producer does not go on after INVALID_PRODUCER_ID_MAPPING. Off: it aborts, and takes a new epoch (KIP-360).
+    /// A producer does not go on after INVALID_PRODUCER_ID_MAPPING (KAFKA-18019). Off: it aborts, and takes a new epoch
+    /// (KIP-360).
     ProducerIdMappingErrorIsFatal: version(4, 0, 0), None;
 }
 

@@ -105,6 +105,8 @@ pub(super) struct SessionPartition {
     /// Those with less go first: one with something to tell goes behind all others.
     order: u64,
     is_active: bool,
+    /// It is on the session's list: until the end of a walk, one that became quiet in it is too.
+    is_listed: bool,
 }
 
 /// A fetch in the purgatory (`DelayedFetch`).
@@ -263,8 +265,14 @@ impl FetchSession {
     fn add(&mut self, id: u32, fetch: &PartitionFetch, replicas: &mut Replicas) -> u32 {
         let order = self.next_order;
         self.next_order += 1;
-        let new =
-            SessionPartition { fetch: *fetch, slot: None, told: None, order, is_active: true };
+        let new = SessionPartition {
+            fetch: *fetch,
+            slot: None,
+            told: None,
+            order,
+            is_active: true,
+            is_listed: true,
+        };
         let index = match self.free.pop() {
             Some(index) => {
                 self.partitions[index as usize] = Some(new);
@@ -325,7 +333,9 @@ impl FetchSession {
             return;
         }
         known.is_active = true;
-        self.active.push(index);
+        if !std::mem::replace(&mut known.is_listed, true) {
+            self.active.push(index);
+        }
         if let Some((replica, slot)) = self.replica.zip(known.slot) {
             let partition = replicas.quietly(slot as usize);
             partition.record_quiet_fetches(replica.broker, self.last_fetch);
@@ -385,7 +395,11 @@ impl FetchSession {
     /// Ends a walk over the active ones.
     pub fn drop_quiet_ones(&mut self) {
         let FetchSession { active, partitions, .. } = self;
-        active.retain(|&index| partitions[index as usize].is_some_and(|known| known.is_active));
+        active.retain(|&index| {
+            let Some(known) = partitions[index as usize].as_mut() else { return false };
+            known.is_listed = known.is_active;
+            known.is_active
+        });
         #[cfg(debug_assertions)]
         {
             self.walks = self.walks.wrapping_add(1);
@@ -415,5 +429,44 @@ impl SessionPartition {
     /// The sender knows both.
     pub fn was_told(&self, high_watermark: Offset, log_start_offset: Offset) -> bool {
         self.told == Some((high_watermark, log_start_offset))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Partition 0 is quiet; what partition 1 tells of the follower completes an append to it.
+    #[test]
+    fn a_partition_that_changes_within_the_walk_that_found_it_quiet_is_looked_at_once() {
+        let mut sessions = FetchSessions::default();
+        let mut replicas = Replicas::default();
+        let wanted = |partition: u16| PartitionFetch {
+            partition: TopicPartition::new(0, partition),
+            current_leader_epoch: None,
+            fetch_offset: Offset(0),
+            last_fetched_epoch: None,
+            max_bytes: 1,
+        };
+        let request = FetchRequest {
+            replica: None,
+            max_wait: SimDuration::ZERO,
+            min_bytes: 1,
+            max_bytes: 1,
+            isolation: Isolation::LogEnd,
+            session: FetchSessionUpdate::Full,
+            partitions: vec![wanted(0), wanted(1)],
+        };
+        let id = sessions.open(SimTime::ZERO, ConnectionId(1), &request, &mut replicas);
+        let session = sessions.get_mut(id);
+        session.deactivate(0);
+        session.activate(0, &mut replicas);
+        session.drop_quiet_ones();
+        assert_eq!(session.active(), [0, 1]);
+        session.deactivate(0);
+        session.drop_quiet_ones();
+        assert_eq!(session.active(), [1]);
+        session.activate(0, &mut replicas);
+        assert_eq!(session.active(), [0, 1]);
     }
 }

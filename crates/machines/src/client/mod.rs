@@ -19,6 +19,8 @@ pub mod backoff;
 mod connection;
 pub mod metadata;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 pub use connection::ConnectionState;

@@ -1,10 +1,11 @@
 //! The network client alone: a caller that tags its requests with numbers.
 
+use super::testing::endpoint;
 use super::*;
 use crate::disk::Disk;
 use crate::machine::{Effect, Outbox};
 use crate::rng::NodeRng;
-use acklab_vocab::api::{Frame, Listener, MetadataResponse, PartitionMetadata};
+use acklab_vocab::api::{Frame, MetadataResponse, PartitionMetadata};
 use acklab_vocab::ids::{BrokerList, LeaderEpoch, NodeId};
 use acklab_vocab::rules::ProtocolRules;
 use acklab_vocab::version::KafkaVersion;
@@ -102,10 +103,6 @@ impl Bench {
         bench.metadata(0, &[(1, 5)]);
         bench
     }
-}
-
-fn endpoint(broker: u16) -> Endpoint {
-    Endpoint { node: NodeId(broker), listener: Listener::Broker }
 }
 
 fn line(effect: &Effect<(), ()>) -> String {

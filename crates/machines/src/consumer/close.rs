@@ -37,7 +37,7 @@ impl Consumer {
         self.commits.sync = None;
         self.call = Call::Close { deadline, stage: CloseStage::Committing };
         if self.setup.config.auto_commit.is_some() {
-            let offsets = self.offsets_to_auto_commit();
+            let offsets = self.offsets_to_commit();
             self.begin_sync_commit(offsets, CommitTrigger::AutoClose, deadline);
         }
     }

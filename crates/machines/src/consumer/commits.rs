@@ -198,21 +198,27 @@ impl Consumer {
             return;
         }
         self.restart_auto_commit(cx.now());
-        let offsets = self.offsets_to_auto_commit();
+        let offsets = self.offsets_to_commit();
         let id = self.commits.allocate();
         self.commit_async(cx, id, offsets, CommitTrigger::AutoInterval);
     }
 
-    /// Everything that the application has been given; where the library commits only news, what
-    /// has moved.
-    pub(super) fn offsets_to_auto_commit(&self) -> Offsets {
-        let consumed = self.fetching.all_consumed();
-        if !self.behaviour.commits_only_news {
-            return consumed;
+    /// What a commit takes that names no offsets: everything that the application has been given;
+    /// or, where the library stores offsets, those that have moved.
+    pub(super) fn offsets_to_commit(&self) -> Offsets {
+        if !self.behaviour.stores_offsets {
+            return self.fetching.all_consumed();
         }
         let is_news =
             |it: &&OffsetToCommit| self.commits.known(it.partition).is_none_or(|at| at < it.offset);
-        consumed.iter().filter(is_news).copied().collect()
+        self.fetching.all_stored().iter().filter(is_news).copied().collect()
+    }
+
+    /// The application calls the library: what it has been given before, it has processed.
+    pub(super) fn store_processed(&mut self) {
+        if self.behaviour.stores_offsets && !self.setup.config.auto_offset_store {
+            self.fetching.store_offsets();
+        }
     }
 
     // ---- asynchronous ---------------------------------------------------------------------------
@@ -497,7 +503,7 @@ impl Consumer {
         if self.call == Call::Closed {
             return;
         }
-        let offsets = offsets.unwrap_or_else(|| self.fetching.all_consumed());
+        let offsets = offsets.unwrap_or_else(|| self.offsets_to_commit());
         let deadline = cx.now() + self.config().default_api_timeout;
         self.begin_sync_commit(offsets, trigger, deadline);
     }
@@ -513,7 +519,7 @@ impl Consumer {
             return;
         }
         self.invoke_callbacks(cx);
-        let offsets = offsets.unwrap_or_else(|| self.fetching.all_consumed());
+        let offsets = offsets.unwrap_or_else(|| self.offsets_to_commit());
         let id = self.commits.allocate();
         self.commit_async(cx, id, offsets, trigger);
     }

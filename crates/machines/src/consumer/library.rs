@@ -3,7 +3,9 @@
 //! The machine is Kafka's own client. librdkafka is the same protocol with a thread of its own that
 //! goes on while the application works: it stores a message's offset when it hands the message out
 //! (`enable.auto.offset.store`), and commits stored offsets at every `auto.commit.interval.ms`, so
-//! the message in hand may be committed before it is processed. kafka-python commits inside
+//! the message in hand may be committed before it is processed. Without that property the
+//! application stores it when it has processed the message: here, as it calls the library again.
+//! kafka-python commits inside
 //! `poll()` as Kafka's client does, and waits in `poll()` until it has joined.
 //!
 //! Left out: librdkafka's fetcher threads, which fill the queue further ahead (what is not handed
@@ -19,8 +21,8 @@ pub(super) struct Behaviour {
     /// A thread of the library reads from the network and does auto-commit at its own pace,
     /// whatever the application does.
     pub has_own_thread: bool,
-    /// Auto-commit leaves out partitions whose offset has not moved since the last commit.
-    pub commits_only_news: bool,
+    /// Offsets are stored, and commits take stored offsets that have moved since the last commit.
+    pub stores_offsets: bool,
     /// Heartbeats are sent by a thread, not only inside `poll()`.
     pub heartbeats_in_background: bool,
     /// `poll()` may return while the member is joining; otherwise it waits for it as long as it
@@ -37,7 +39,7 @@ impl Behaviour {
     pub fn of(library: ConsumerLibrary, rules: ProtocolRules) -> Self {
         let java = Behaviour {
             has_own_thread: false,
-            commits_only_news: false,
+            stores_offsets: false,
             heartbeats_in_background: rules.has(ProtocolRule::BackgroundHeartbeat),
             joins_across_polls: rules.has(ProtocolRule::JoinAcrossPolls),
             returns_while_joining: rules.has(ProtocolRule::ReturnRecordsWhileJoining),
@@ -46,11 +48,11 @@ impl Behaviour {
         match library {
             ConsumerLibrary::Java => java,
             ConsumerLibrary::Librdkafka => {
-                let (has_own_thread, commits_only_news) = (true, true);
+                let (has_own_thread, stores_offsets) = (true, true);
                 let (heartbeats_in_background, joins_across_polls) = (true, true);
                 Behaviour {
                     has_own_thread,
-                    commits_only_news,
+                    stores_offsets,
                     heartbeats_in_background,
                     joins_across_polls,
                     returns_while_joining: true,

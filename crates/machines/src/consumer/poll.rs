@@ -116,6 +116,9 @@ impl Consumer {
         let give = &mut |polled| records.push(polled);
         let collected = self.fetching.collect(cx, &mut self.client, PollLimit::Records, give);
         self.fetching.send_fetches(cx, &mut self.client);
+        if self.setup.config.auto_offset_store {
+            self.fetching.store_offsets();
+        }
         if collected.advanced || !records.is_empty() {
             self.end_poll(cx, ConsumerReport::Polled(records));
             return;

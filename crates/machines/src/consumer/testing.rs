@@ -5,18 +5,18 @@
 //! that the consumer does is noted, in order.
 
 use super::*;
+use crate::client::testing::{self, endpoint};
 use crate::disk::Disk;
 use crate::machine::{Effect, Outbox};
 use crate::rng::NodeRng;
 use acklab_vocab::api::{
     FetchResponse, FindCoordinatorResponse, Frame, HeartbeatResponse, Isolation, JoinGroupMember,
-    JoinGroupResponse, LeaveGroupResponse, Listener, MetadataResponse, OffsetCommitResponse,
-    OffsetFetchResponse, PartitionFetchResponse, PartitionMetadata, Request, SyncGroupResponse,
+    JoinGroupResponse, LeaveGroupResponse, MetadataResponse, OffsetCommitResponse,
+    OffsetFetchResponse, PartitionMetadata, Request, SyncGroupResponse,
 };
 use acklab_vocab::config::{AutoOffsetReset, ClientConfig, ConsumerLibrary, GroupProtocol};
 use acklab_vocab::group::{Assignor, CommittedOffset, Subscription};
-use acklab_vocab::ids::{ConnectionId, CorrelationId, LeaderEpoch, NodeId, RecordId};
-use acklab_vocab::record::{Payload, Record};
+use acklab_vocab::ids::{ConnectionId, CorrelationId, LeaderEpoch, NodeId};
 use acklab_vocab::rules::ProtocolRules;
 use acklab_vocab::trace::{CloseReason, TraceEvent};
 use acklab_vocab::version::KafkaVersion;
@@ -77,6 +77,7 @@ pub(super) fn config(version: KafkaVersion) -> MemberConfig {
         heartbeat_interval: millis(3_000),
         max_poll_interval: has_thread.then(|| millis(20_000)),
         auto_commit: None,
+        auto_offset_store: true,
         assignors: vec![Assignor::Range],
         remote_assignor: None,
         is_static: false,
@@ -101,10 +102,6 @@ pub(super) fn setup(config: MemberConfig) -> ConsumerSetup {
         topics: SmallVec::from_slice(&[TopicId(0)]),
         assigns_itself: false,
     }
-}
-
-fn endpoint(broker: u16) -> Endpoint {
-    Endpoint { node: NodeId(broker), listener: Listener::Broker }
 }
 
 pub(super) struct Bench {
@@ -396,17 +393,9 @@ impl Bench {
 
     /// The leader has these batches.
     pub fn answer_fetch(&mut self, batches: &[(TopicPartition, Arc<RecordBatch>)]) {
-        let partitions = batches.iter().map(|(partition, batch)| PartitionFetchResponse {
-            partition: *partition,
-            error: ErrorCode::None,
-            high_watermark: batch.next_offset(),
-            last_stable_offset: batch.next_offset(),
-            log_start_offset: Offset(0),
-            diverging_epoch: None,
-            current_leader: None,
-            batches: std::iter::once(Arc::clone(batch)).collect(),
-            aborted: SmallVec::new(),
-        });
+        let partitions = batches
+            .iter()
+            .map(|(partition, batch)| testing::fetched(*partition, std::slice::from_ref(batch)));
         let response = FetchResponse { partitions: partitions.collect() };
         self.answer(|request| matches!(request, Request::Fetch(_)), Response::Fetch(response));
     }
@@ -495,17 +484,7 @@ fn any_answer(request: &Request, error: ErrorCode, generation: u32) -> Response 
         Request::Fetch(fetch) => {
             let answer = |asked: &acklab_vocab::api::PartitionFetch| {
                 let batch = batch(asked.fetch_offset.0, 1 + generation as usize % 3);
-                PartitionFetchResponse {
-                    partition: asked.partition,
-                    error: ErrorCode::None,
-                    high_watermark: batch.next_offset(),
-                    last_stable_offset: batch.next_offset(),
-                    log_start_offset: Offset(0),
-                    diverging_epoch: None,
-                    current_leader: None,
-                    batches: std::iter::once(batch).collect(),
-                    aborted: SmallVec::new(),
-                }
+                testing::fetched(asked.partition, &[batch])
             };
             let partitions = fetch.partitions.iter().take(1).map(answer).collect();
             Response::Fetch(FetchResponse { partitions })
@@ -516,17 +495,9 @@ fn any_answer(request: &Request, error: ErrorCode, generation: u32) -> Response 
 
 // ---- what is expected ---------------------------------------------------------------------------
 
+/// A batch of the leader epoch of all.
 pub(super) fn batch(base: u64, count: usize) -> Arc<RecordBatch> {
-    let record = Record { id: RecordId::default(), attempt: 0, size: 100 };
-    Arc::new(RecordBatch {
-        base_offset: Offset(base),
-        leader_epoch: LeaderEpoch(4),
-        size: 100 * count as u32,
-        stamp: None,
-        transactional: false,
-        max_timestamp: SimTime::ZERO,
-        payload: Payload::Records(vec![record; count].into()),
-    })
+    testing::batch(base, count, 4)
 }
 
 pub(super) fn joined(generation: u32, member: MemberId) -> JoinGroupResponse {

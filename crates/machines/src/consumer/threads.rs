@@ -194,6 +194,7 @@ impl Consumer {
     }
 
     pub(super) fn on_call(&mut self, cx: &mut ConsumerCx<'_>, call: ConsumerCall) {
+        self.store_processed();
         match call {
             ConsumerCall::Poll { timeout } => self.on_call_poll(cx, timeout),
             ConsumerCall::CommitSync { offsets, trigger } => {

@@ -101,6 +101,15 @@ pub enum ControllerCall {
         /// Replicas of each partition, the preferred one first.
         assignments: Vec<BrokerList>,
     },
+    /// `kafka-topics.sh --alter --partitions`: adds those partitions that the topic does not have.
+    /// Nothing happens if there is no such topic, or if some new partition has no replica on an
+    /// unfenced broker.
+    CreatePartitions {
+        /// Which topic.
+        topic: TopicId,
+        /// Replicas of each partition, those that it has included.
+        assignments: Vec<BrokerList>,
+    },
     /// `kafka-leader-election.sh`: elects leaders for partitions, preferred ones, or with `unclean`
     /// any live ones for those that have no leader.
     ElectLeaders {
@@ -242,6 +251,9 @@ impl Controller {
         match call {
             ControllerCall::CreateTopic { topic, assignments } => {
                 self.create_topic(cx, topic, &assignments);
+            }
+            ControllerCall::CreatePartitions { topic, assignments } => {
+                self.create_partitions(cx, topic, &assignments);
             }
             ControllerCall::ElectLeaders { partitions, unclean } => {
                 self.elect_leaders(cx, &partitions, unclean);

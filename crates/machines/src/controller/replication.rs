@@ -162,14 +162,47 @@ impl Controller {
         if self.cluster.has_topic(topic) {
             return;
         }
+        let Some(partitions) = self.new_partitions(topic, assignments) else { return };
         let mut records = vec![MetadataRecord::Topic { topic }];
-        for (index, replicas) in assignments.iter().enumerate() {
+        records.extend(partitions);
+        self.write(cx, records, PartitionChangeReason::Created, None);
+    }
+
+    /// Adds the partitions that a topic does not have.
+    pub(super) fn create_partitions(
+        &mut self,
+        cx: &mut ControllerCx<'_>,
+        topic: TopicId,
+        assignments: &[BrokerList],
+    ) {
+        if !self.cluster.has_topic(topic) {
+            return;
+        }
+        match self.new_partitions(topic, assignments) {
+            Some(records) if !records.is_empty() => {
+                self.write(cx, records, PartitionChangeReason::Created, None);
+            }
+            Some(_) | None => {}
+        }
+    }
+
+    /// Those of the partitions that do not exist; `None` if one of them has no active replica.
+    fn new_partitions(
+        &self,
+        topic: TopicId,
+        assignments: &[BrokerList],
+    ) -> Option<Vec<MetadataRecord>> {
+        let named = assignments.iter().enumerate().map(|(index, replicas)| {
+            (TopicPartition { topic, partition: PartitionIndex(index as u16) }, replicas)
+        });
+        let missing = named.filter(|&(name, _)| self.cluster.partition(name).is_none());
+        let created = missing.map(|(partition, replicas)| {
             let is_active = |broker: &BrokerId| self.cluster.is_active(*broker);
             let mut isr: BrokerList = replicas.iter().copied().filter(is_active).collect();
-            let Some(&leader) = isr.first() else { return };
+            let leader = *isr.first()?;
             isr.sort_unstable();
-            records.push(MetadataRecord::Partition(PartitionState {
-                partition: TopicPartition { topic, partition: PartitionIndex(index as u16) },
+            Some(MetadataRecord::Partition(PartitionState {
+                partition,
                 replicas: replicas.clone(),
                 isr,
                 eligible: BrokerList::new(),
@@ -177,9 +210,9 @@ impl Controller {
                 leader_epoch: LeaderEpoch(0),
                 partition_epoch: PartitionEpoch(0),
                 recovering: false,
-            }));
-        }
-        self.write(cx, records, PartitionChangeReason::Created, None);
+            }))
+        });
+        created.collect()
     }
 
     pub(super) fn on_alter_partition(

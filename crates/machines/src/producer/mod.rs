@@ -13,21 +13,21 @@ pub mod java;
 pub mod librdkafka;
 #[cfg(test)]
 mod testing;
+mod view;
 
 pub use hash::{crc32, murmur2, to_positive};
+pub use java::ProducerTransactionState;
+pub use view::{BatchView, ProducerTransactionView, ProducerView, QueueView};
 
-use crate::client::ConnectionState;
 use crate::consumer::GroupMembership;
 use crate::machine::{Cx, Input, Machine};
 use acklab_vocab::api::{Endpoint, OffsetToCommit};
 use acklab_vocab::config::ProducerConfig;
 use acklab_vocab::error::ErrorCode;
 use acklab_vocab::ids::{
-    BrokerId, LeaderEpoch, PartitionIndex, ProducerEpoch, ProducerId, ProducerIndex, RecordId,
-    TopicId, TopicPartition, TransactionalId,
+    BrokerId, PartitionIndex, ProducerIndex, RecordId, TopicId, TopicPartition, TransactionalId,
 };
 use acklab_vocab::record::{RECORD_OVERHEAD_BYTES, Record};
-use acklab_vocab::time::SimTime;
 use acklab_vocab::trace::{SendOutcome, TraceEvent};
 use java::JavaProducer;
 use librdkafka::LibrdkafkaProducer;
@@ -234,51 +234,6 @@ impl Machine for Producer {
             Producer::Librdkafka(producer) => producer.handle(cx, input),
         }
     }
-}
-
-/// What a producer holds at one instant.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ProducerView {
-    /// Its id and epoch, if it is idempotent and has been given one.
-    pub producer_id: Option<(ProducerId, ProducerEpoch)>,
-    /// Every partition that it has written to, ascending.
-    pub queues: Vec<QueueView>,
-    /// Records whose `send()` has not returned or has not begun.
-    pub blocked: usize,
-    /// When the blocked `send()` began.
-    pub blocked_since: Option<SimTime>,
-    /// Bytes of the buffer that are free.
-    pub buffer_available: u64,
-    /// Every broker that it has heard of: its connection and the requests in flight on it.
-    pub connections: Vec<(BrokerId, ConnectionState, usize)>,
-}
-
-/// One partition in a [`ProducerView`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QueueView {
-    /// Which partition.
-    pub partition: TopicPartition,
-    /// Its leader, as the producer knows it.
-    pub leader: Option<BrokerId>,
-    /// Its leader epoch, as the producer knows it.
-    pub leader_epoch: Option<LeaderEpoch>,
-    /// Batches that wait to be sent or sent again, head first.
-    pub queued: Vec<BatchView>,
-    /// Batches that wait for an answer, oldest first.
-    pub in_flight: Vec<BatchView>,
-    /// Nothing is sent until the batch in flight is answered.
-    pub muted: bool,
-}
-
-/// One batch in a [`ProducerView`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BatchView {
-    /// Sequence of its first record, as the application numbers.
-    pub first: u32,
-    /// How many records.
-    pub count: u32,
-    /// How often it has been sent.
-    pub sends: u32,
 }
 
 /// Who a producer is, to the trace.

@@ -8,14 +8,15 @@ use super::{
     NewRecord, Producer, ProducerCall, ProducerInput, ProducerReport, ProducerSetup, ProducerTimer,
     TransactionCall, TransactionFailure,
 };
+use crate::client::testing::endpoint;
 use crate::disk::Disk;
 use crate::machine::{Cx, Effect, Input, Machine, Outbox};
 use crate::rng::NodeRng;
 use acklab_vocab::api::{
     Acks, AddOffsetsToTxnResponse, AddPartitionsToTxnResponse, CoordinatorKey, CurrentLeader,
-    EndTxnResponse, Endpoint, FindCoordinatorResponse, Frame, InitProducerIdRequest,
-    InitProducerIdResponse, Listener, MetadataResponse, OffsetCommitResponse, PartitionMetadata,
-    PartitionProduceResponse, ProduceResponse, Request, Response,
+    EndTxnResponse, FindCoordinatorResponse, Frame, InitProducerIdRequest, InitProducerIdResponse,
+    MetadataResponse, OffsetCommitResponse, PartitionMetadata, PartitionProduceResponse,
+    ProduceResponse, Request, Response,
 };
 use acklab_vocab::config::{
     ClientConfig, JavaProducerConfig, LibrdkafkaProducerConfig, Partitioner, ProducerConfig,
@@ -441,10 +442,6 @@ impl Bench {
         });
         lines.collect()
     }
-}
-
-pub(super) fn endpoint(broker: u16) -> Endpoint {
-    Endpoint { node: NodeId(broker), listener: Listener::Broker }
 }
 
 fn range(records: &[Record]) -> String {

@@ -1,18 +1,19 @@
 //! One reader against brokers played by the test: what it sends, what it states.
 
 use super::*;
+use crate::client::testing::{batch, endpoint, fetched};
 use crate::disk::Disk;
 use crate::machine::{Effect, Outbox};
 use crate::rng::NodeRng;
 use acklab_vocab::api::{
     CurrentLeader, EpochEndOffset, FetchRequest, FetchResponse, FetchSessionUpdate, Frame,
-    Isolation, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTimestamp, Listener,
-    MetadataResponse, OffsetsForLeaderEpochRequest, OffsetsForLeaderEpochResponse, PartitionFetch,
+    Isolation, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTimestamp, MetadataResponse,
+    OffsetsForLeaderEpochRequest, OffsetsForLeaderEpochResponse, PartitionFetch,
     PartitionFetchResponse, PartitionListOffsetsResponse, PartitionMetadata, Request, Response,
 };
 use acklab_vocab::config::{AutoOffsetReset, ClientConfig};
-use acklab_vocab::ids::{ConnectionId, CorrelationId, NodeId, RecordId};
-use acklab_vocab::record::{Payload, Record, RecordBatch};
+use acklab_vocab::ids::{ConnectionId, CorrelationId, NodeId};
+use acklab_vocab::record::RecordBatch;
 use acklab_vocab::rules::ProtocolRules;
 use acklab_vocab::time::SimDuration;
 use acklab_vocab::trace::{CloseReason, TraceEvent};
@@ -71,7 +72,7 @@ impl World {
         let (mut disk, mut rng) = (Disk::default(), NodeRng::for_test(1));
         let mut outbox = Outbox::default();
         let now = SimTime::ZERO;
-        let bootstrap = [1, 2].map(|broker| (BrokerId(broker), endpoint(BrokerId(broker))));
+        let bootstrap = [1, 2].map(|broker| (BrokerId(broker), endpoint(broker)));
         let setup = ReaderSetup {
             config: Arc::new(config),
             bootstrap: bootstrap.to_vec(),
@@ -243,38 +244,6 @@ into_response! {
     ListOffsets(ListOffsetsResponse)
     Fetch(FetchResponse)
     OffsetsForLeaderEpoch(OffsetsForLeaderEpochResponse)
-}
-
-fn endpoint(broker: BrokerId) -> Endpoint {
-    Endpoint { node: NodeId(broker.0), listener: Listener::Broker }
-}
-
-fn batch(base_offset: u64, count: usize, epoch: u32) -> Arc<RecordBatch> {
-    let record = Record { id: RecordId::default(), attempt: 0, size: 100 };
-    Arc::new(RecordBatch {
-        base_offset: Offset(base_offset),
-        leader_epoch: LeaderEpoch(epoch),
-        size: 100 * count as u32,
-        stamp: None,
-        max_timestamp: SimTime::ZERO,
-        transactional: false,
-        payload: Payload::Records(vec![record; count].into()),
-    })
-}
-
-fn fetched(partition: TopicPartition, batches: &[Arc<RecordBatch>]) -> PartitionFetchResponse {
-    let high_watermark = batches.last().map_or(Offset(0), |batch| batch.next_offset());
-    PartitionFetchResponse {
-        aborted: SmallVec::new(),
-        partition,
-        error: ErrorCode::None,
-        high_watermark,
-        last_stable_offset: high_watermark,
-        log_start_offset: Offset(0),
-        diverging_epoch: None,
-        current_leader: None,
-        batches: batches.iter().cloned().collect(),
-    }
 }
 
 fn refused(partition: TopicPartition, error: ErrorCode) -> PartitionFetchResponse {

@@ -32,6 +32,11 @@ impl Copier {
         Copier { writers, instance, transactions, rng, outstanding: 0 }
     }
 
+    /// What has not been drawn yet comes from another stream.
+    pub(crate) fn draw_from(&mut self, rng: NodeRng) {
+        self.rng = rng;
+    }
+
     /// Its `transactional.id`.
     pub(crate) fn transactional_id(&self) -> Option<TransactionalId> {
         Some(self.transactions.as_ref()?.ids[usize::from(self.instance)])

@@ -82,6 +82,12 @@ impl ProducerApplication {
         }
     }
 
+    /// What has not been drawn yet comes from other streams. The next burst of Poisson arrivals, and which record has which
+    /// key, have been.
+    pub(crate) fn draw_from(&mut self, workload: NodeRng, abort: NodeRng) {
+        (self.rng, self.abort_rng) = (workload, abort);
+    }
+
     /// When the next burst is due, if there is one before `end`.
     pub(crate) fn next_burst(&self, end: SimTime) -> Option<SimTime> {
         if self.spec.limit.is_some_and(|limit| self.created >= limit) {

@@ -43,6 +43,11 @@ impl Pace {
         Pace { processing, special, rng }
     }
 
+    /// What has not been drawn yet comes from another stream.
+    pub(crate) fn draw_from(&mut self, rng: NodeRng) {
+        self.rng = rng;
+    }
+
     fn special(&self, record: RecordId) -> Option<Special> {
         if self.special.is_empty() {
             return None;

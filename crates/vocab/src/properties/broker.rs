@@ -4,19 +4,8 @@
 use super::Kind::{Boolean, Choice, List, Text};
 use super::Unit::{Bytes, Minutes, Percent, Seconds};
 use super::{
-    ANY, Kind, MAX_INT, MAX_LONG, PropertyDefinition, Scope, count, int_bytes, int_ms, integer,
-    long_ms, v,
+    ANY, MAX_INT, MAX_LONG, PropertyDefinition, count, int_bytes, int_ms, integer, long_ms, row, v,
 };
-use crate::version::KafkaVersion;
-
-const fn row(
-    name: &'static str,
-    kind: Kind,
-    defaults: &'static [(KafkaVersion, &'static str)],
-    doc: &'static str,
-) -> PropertyDefinition {
-    PropertyDefinition::new(Scope::Broker, name, kind, defaults, doc)
-}
 
 #[rustfmt::skip]
 pub(super) static TABLE: &[PropertyDefinition] = &[

@@ -2,17 +2,8 @@
 //! another program.
 
 use super::Kind::{Boolean, Choice, List, Text};
-use super::{Kind, MAX_INT, PropertyDefinition, Scope, count, int_bytes, int_ms, long_ms, v};
+use super::{MAX_INT, PropertyDefinition, count, int_bytes, int_ms, long_ms, row, v};
 use crate::version::KafkaVersion;
-
-const fn row(
-    name: &'static str,
-    kind: Kind,
-    defaults: &'static [(KafkaVersion, &'static str)],
-    doc: &'static str,
-) -> PropertyDefinition {
-    PropertyDefinition::new(Scope::Consumer, name, kind, defaults, doc)
-}
 
 const V0_9: KafkaVersion = v(0, 9, 0);
 

@@ -134,6 +134,7 @@ pub fn java_member_config(
         heartbeat_interval: resolved.millis("heartbeat.interval.ms"),
         max_poll_interval: has_thread.then(|| resolved.millis_or("max.poll.interval.ms", 300_000)),
         auto_commit: auto_commit.then(|| resolved.millis("auto.commit.interval.ms")),
+        auto_offset_store: true,
         assignors: assignors(&resolved, ConsumerLibrary::Java)?,
         remote_assignor: remote_assignor(&resolved)?,
         is_static: resolved.text("group.instance.id").is_some(),

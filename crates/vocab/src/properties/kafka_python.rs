@@ -10,7 +10,7 @@ use super::groups::assignors;
 use super::resolve::Resolved;
 use super::{
     ANY, Kind, MAX_INT, MAX_LONG, PropertyDefinition, PropertyError, Scope, Unit, count, int_bytes,
-    int_ms, integer,
+    int_ms, integer, row,
 };
 use crate::api::{Acks, Isolation};
 use crate::config::{
@@ -21,116 +21,98 @@ use crate::rules::ProtocolRules;
 use crate::time::SimDuration;
 use crate::version::KafkaVersion;
 
-const fn producer(
+/// `java` is the name of Java's property, if there is one.
+const fn python(
     name: &'static str,
-    aliases: &'static [&'static str],
+    java: &'static [&'static str],
     kind: Kind,
-    default: &'static [(KafkaVersion, &'static str)],
+    defaults: &'static [(KafkaVersion, &'static str)],
     doc: &'static str,
 ) -> PropertyDefinition {
-    PropertyDefinition::new(Scope::KafkaPythonProducer, name, kind, default, doc).aliases(aliases)
-}
-
-const fn consumer(
-    name: &'static str,
-    aliases: &'static [&'static str],
-    kind: Kind,
-    default: &'static [(KafkaVersion, &'static str)],
-    doc: &'static str,
-) -> PropertyDefinition {
-    PropertyDefinition::new(Scope::KafkaPythonConsumer, name, kind, default, doc).aliases(aliases)
+    row(name, kind, defaults, doc).aliases(java)
 }
 
 const IN_FLIGHT: &str = "max_in_flight_requests_per_connection";
 
+/// What producers and consumers have in common.
 #[rustfmt::skip]
-pub(super) static PRODUCER: &[PropertyDefinition] = &[
-    producer("acks", &[], Choice(&["all", "-1", "0", "1"]), &[(ANY, "1")],
-        "What an ack waits for: nothing, the leader's append, the append of the whole ISR."),
-    producer("retries", &[], count(0, MAX_INT), &[(ANY, "0")],
-        "How often a batch is sent again after a retriable error."),
-    producer(IN_FLIGHT, &["max.in.flight.requests.per.connection"], count(1, MAX_INT),
-        &[(ANY, "5")], "Unanswered requests on one connection."),
-    producer("linger_ms", &["linger.ms"], int_ms(0), &[(ANY, "0")],
-        "How long a batch waits for more records."),
-    producer("batch_size", &["batch.size"], int_bytes(0), &[(ANY, "16384")],
-        "Size at which a batch is complete."),
-    producer("buffer_memory", &["buffer.memory"], integer(Unit::Bytes, 0, MAX_LONG),
-        &[(ANY, "33554432")],
-        "Memory for records that wait to be sent; send() blocks when it is used up."),
-    producer("max_block_ms", &["max.block.ms"], int_ms(0), &[(ANY, "60000")],
-        "How long send() may block for metadata or memory."),
-    producer("max_request_size", &["max.request.size"], int_bytes(0), &[(ANY, "1048576")],
-        "Largest request, and largest record."),
-    producer("request_timeout_ms", &["request.timeout.ms"], int_ms(0), &[(ANY, "30000")],
-        "How long to wait for an answer, and how long a batch may wait to be sent."),
-    producer("retry_backoff_ms", &["retry.backoff.ms"], int_ms(0), &[(ANY, "100")],
-        "Pause before a batch is sent again."),
-    producer("reconnect_backoff_ms", &["reconnect.backoff.ms"], int_ms(0), &[(ANY, "50")],
+pub(super) static CONNECTION: &[PropertyDefinition] = &[
+    python("retry_backoff_ms", &["retry.backoff.ms"], int_ms(0), &[(ANY, "100")],
+        "Pause before a request is sent again."),
+    python("reconnect_backoff_ms", &["reconnect.backoff.ms"], int_ms(0), &[(ANY, "50")],
         "Pause before connecting again."),
-    producer("reconnect_backoff_max_ms", &["reconnect.backoff.max.ms"], int_ms(0),
+    python("reconnect_backoff_max_ms", &["reconnect.backoff.max.ms"], int_ms(0),
         &[(ANY, "1000")], "Longest such pause."),
-    producer("metadata_max_age_ms", &["metadata.max.age.ms"], int_ms(0), &[(ANY, "300000")],
+    python("metadata_max_age_ms", &["metadata.max.age.ms"], int_ms(0), &[(ANY, "300000")],
         "Age at which metadata is refreshed without being asked."),
-    producer("connections_max_idle_ms", &["connections.max.idle.ms"], int_ms(0),
-        &[(ANY, "540000")], "Idle connections are closed.").unmodelled(),
-    producer("compression_type", &["compression.type"],
-        Choice(&["gzip", "snappy", "lz4", "zstd"]), &[(ANY, "")],
-        "Compression of batches.").unmodelled(),
-    producer("client_id", &["client.id"], Text, &[(ANY, "")],
+    python("connections_max_idle_ms", &["connections.max.idle.ms"], int_ms(0),
+        &[(ANY, "540000")],
+        "Idle connections are closed; a consumer needs more than request_timeout_ms.").unmodelled(),
+    python("client_id", &["client.id"], Text, &[(ANY, "")],
         "A name for the brokers' logs.").unmodelled(),
-    producer("bootstrap_servers", &["bootstrap.servers"], Text, &[(ANY, "localhost")],
+    python("bootstrap_servers", &["bootstrap.servers"], Text, &[(ANY, "localhost")],
         "Whom to ask first; here every broker.").unmodelled(),
 ];
 
 #[rustfmt::skip]
+pub(super) static PRODUCER: &[PropertyDefinition] = &[
+    python("acks", &[], Choice(&["all", "-1", "0", "1"]), &[(ANY, "1")],
+        "What an ack waits for: nothing, the leader's append, the append of the whole ISR."),
+    python("retries", &[], count(0, MAX_INT), &[(ANY, "0")],
+        "How often a batch is sent again after a retriable error."),
+    python(IN_FLIGHT, &["max.in.flight.requests.per.connection"], count(1, MAX_INT),
+        &[(ANY, "5")], "Unanswered requests on one connection."),
+    python("linger_ms", &["linger.ms"], int_ms(0), &[(ANY, "0")],
+        "How long a batch waits for more records."),
+    python("batch_size", &["batch.size"], int_bytes(0), &[(ANY, "16384")],
+        "Size at which a batch is complete."),
+    python("buffer_memory", &["buffer.memory"], integer(Unit::Bytes, 0, MAX_LONG),
+        &[(ANY, "33554432")],
+        "Memory for records that wait to be sent; send() blocks when it is used up."),
+    python("max_block_ms", &["max.block.ms"], int_ms(0), &[(ANY, "60000")],
+        "How long send() may block for metadata or memory."),
+    python("max_request_size", &["max.request.size"], int_bytes(0), &[(ANY, "1048576")],
+        "Largest request, and largest record."),
+    python("request_timeout_ms", &["request.timeout.ms"], int_ms(0), &[(ANY, "30000")],
+        "How long to wait for an answer, and how long a batch may wait to be sent."),
+    python("compression_type", &["compression.type"],
+        Choice(&["gzip", "snappy", "lz4", "zstd"]), &[(ANY, "")],
+        "Compression of batches.").unmodelled(),
+];
+
+#[rustfmt::skip]
 pub(super) static CONSUMER: &[PropertyDefinition] = &[
-    consumer("auto_offset_reset", &["auto.offset.reset"],
+    python("auto_offset_reset", &["auto.offset.reset"],
         Choice(&["latest", "earliest", "largest", "smallest", "none"]), &[(ANY, "latest")],
         "Where to go without a position."),
-    consumer("fetch_min_bytes", &["fetch.min.bytes"], int_bytes(0), &[(ANY, "1")],
+    python("fetch_min_bytes", &["fetch.min.bytes"], int_bytes(0), &[(ANY, "1")],
         "How much new data ends the wait of a fetch."),
-    consumer("fetch_max_wait_ms", &["fetch.max.wait.ms"], int_ms(0), &[(ANY, "500")],
+    python("fetch_max_wait_ms", &["fetch.max.wait.ms"], int_ms(0), &[(ANY, "500")],
         "Longest wait of a fetch at the broker."),
-    consumer("fetch_max_bytes", &["fetch.max.bytes"], int_bytes(0), &[(ANY, "52428800")],
+    python("fetch_max_bytes", &["fetch.max.bytes"], int_bytes(0), &[(ANY, "52428800")],
         "How much a fetch asks for in all."),
-    consumer("max_partition_fetch_bytes", &["max.partition.fetch.bytes"], int_bytes(0),
+    python("max_partition_fetch_bytes", &["max.partition.fetch.bytes"], int_bytes(0),
         &[(ANY, "1048576")], "How much a fetch asks for of one partition."),
-    consumer("max_poll_records", &["max.poll.records"], count(1, MAX_INT), &[(ANY, "500")],
+    python("max_poll_records", &["max.poll.records"], count(1, MAX_INT), &[(ANY, "500")],
         "Most records that one poll() returns."),
-    consumer("max_poll_interval_ms", &["max.poll.interval.ms"], int_ms(1), &[(ANY, "300000")],
+    python("max_poll_interval_ms", &["max.poll.interval.ms"], int_ms(1), &[(ANY, "300000")],
         "A member that does not poll() for so long leaves the group (KIP-62)."),
-    consumer("request_timeout_ms", &["request.timeout.ms"], int_ms(0), &[(ANY, "305000")],
+    python("request_timeout_ms", &["request.timeout.ms"], int_ms(0), &[(ANY, "305000")],
         "How long to wait for an answer before the connection is dropped."),
-    consumer("session_timeout_ms", &["session.timeout.ms"], int_ms(0), &[(ANY, "10000")],
+    python("session_timeout_ms", &["session.timeout.ms"], int_ms(0), &[(ANY, "10000")],
         "Silence after which a member is removed."),
-    consumer("heartbeat_interval_ms", &["heartbeat.interval.ms"], int_ms(0), &[(ANY, "3000")],
+    python("heartbeat_interval_ms", &["heartbeat.interval.ms"], int_ms(0), &[(ANY, "3000")],
         "How often a member reports."),
-    consumer("enable_auto_commit", &["enable.auto.commit"], Boolean, &[(ANY, "true")],
+    python("enable_auto_commit", &["enable.auto.commit"], Boolean, &[(ANY, "true")],
         "poll() commits positions from time to time."),
-    consumer("auto_commit_interval_ms", &["auto.commit.interval.ms"], int_ms(0),
+    python("auto_commit_interval_ms", &["auto.commit.interval.ms"], int_ms(0),
         &[(ANY, "5000")], "How often."),
-    consumer("partition_assignment_strategy", &["partition.assignment.strategy"], List,
+    python("partition_assignment_strategy", &["partition.assignment.strategy"], List,
         &[(ANY, "range,roundrobin")],
         "How partitions are shared out: range, roundrobin or sticky."),
-    consumer("retry_backoff_ms", &["retry.backoff.ms"], int_ms(0), &[(ANY, "100")],
-        "Pause before a request is sent again."),
-    consumer("reconnect_backoff_ms", &["reconnect.backoff.ms"], int_ms(0), &[(ANY, "50")],
-        "Pause before connecting again."),
-    consumer("reconnect_backoff_max_ms", &["reconnect.backoff.max.ms"], int_ms(0),
-        &[(ANY, "1000")], "Longest such pause."),
-    consumer("metadata_max_age_ms", &["metadata.max.age.ms"], int_ms(0), &[(ANY, "300000")],
-        "Age at which metadata is refreshed without being asked."),
-    consumer("connections_max_idle_ms", &["connections.max.idle.ms"], int_ms(0),
-        &[(ANY, "540000")],
-        "Idle connections are closed; must be larger than request_timeout_ms.").unmodelled(),
-    consumer("group_id", &["group.id"], Text, &[(ANY, "")], "The group.").unmodelled(),
-    consumer("client_id", &["client.id"], Text, &[(ANY, "")],
-        "A name for the brokers' logs.").unmodelled(),
-    consumer("check_crcs", &["check.crcs"], Boolean, &[(ANY, "true")],
+    python("group_id", &["group.id"], Text, &[(ANY, "")], "The group.").unmodelled(),
+    python("check_crcs", &["check.crcs"], Boolean, &[(ANY, "true")],
         "Checks batches for corruption.").unmodelled(),
-    consumer("bootstrap_servers", &["bootstrap.servers"], Text, &[(ANY, "localhost")],
-        "Whom to ask first; here every broker.").unmodelled(),
 ];
 
 /// A kafka-python producer: Java's of 0.10 with another partitioner.
@@ -205,6 +187,7 @@ pub fn kafka_python_member_config(
         heartbeat_interval: resolved.millis(heartbeat),
         max_poll_interval: Some(resolved.millis("max_poll_interval_ms")),
         auto_commit: commits.then(|| resolved.millis("auto_commit_interval_ms")),
+        auto_offset_store: true,
         assignors: assignors(&resolved, ConsumerLibrary::KafkaPython)?,
         remote_assignor: None,
         is_static: false,

@@ -6,25 +6,44 @@
 use super::Kind::{Boolean, Choice, Decimal, Text};
 use super::Unit::{Bytes, Kibibytes, Milliseconds};
 use super::resolve::Resolved;
-use super::{ANY, Kind, MAX_INT, PropertyDefinition, PropertyError, Scope, Unit, count, integer};
+use super::{
+    ANY, Kind, MAX_INT, PropertyDefinition, PropertyError, Scope, Unit, count, integer, row,
+};
 use crate::api::Acks;
 use crate::config::{ClientConfig, LibrdkafkaProducerConfig, Partitioner};
 use crate::rules::ProtocolRules;
 use crate::time::SimDuration;
 use crate::version::KafkaVersion;
 
-const fn row(
-    name: &'static str,
-    kind: Kind,
-    default: &'static [(KafkaVersion, &'static str)],
-    doc: &'static str,
-) -> PropertyDefinition {
-    PropertyDefinition::new(Scope::LibrdkafkaProducer, name, kind, default, doc)
-}
-
 pub(super) const fn ms(min: i64, max: i64) -> Kind {
     integer(Unit::Milliseconds, min, max)
 }
+
+/// What producers and consumers have in common.
+#[rustfmt::skip]
+pub(super) static CONNECTION: &[PropertyDefinition] = &[
+    row("socket.timeout.ms", ms(10, 300_000), &[(ANY, "60000")],
+        "How long to wait for an answer before the connection is dropped."),
+    row("retry.backoff.ms", ms(1, 300_000), &[(ANY, "100")],
+        "Pause before a request is sent again; grows exponentially."),
+    row("retry.backoff.max.ms", ms(1, 300_000), &[(ANY, "1000")],
+        "Longest such pause."),
+    row("reconnect.backoff.ms", ms(0, 3_600_000), &[(ANY, "100")],
+        "Pause before connecting again."),
+    row("reconnect.backoff.max.ms", ms(0, 3_600_000), &[(ANY, "10000")],
+        "Longest such pause."),
+    row("socket.connection.setup.timeout.ms", ms(1_000, MAX_INT), &[(ANY, "30000")],
+        "How long connecting may take."),
+    row("topic.metadata.refresh.interval.ms", ms(-1, 3_600_000), &[(ANY, "300000")],
+        "How often metadata is refreshed; -1 never."),
+    row("metadata.max.age.ms", ms(1, 86_400_000), &[(ANY, "900000")],
+        "Age at which cached metadata is dropped.").unmodelled(),
+    row("client.id", Text, &[(ANY, "rdkafka")], "A name for the brokers' logs.").unmodelled(),
+    row("bootstrap.servers", Text, &[(ANY, "")],
+        "Whom to ask first; here every broker.").aliases(&["metadata.broker.list"]).unmodelled(),
+    row("security.protocol", Text, &[(ANY, "plaintext")],
+        "Protocol with the brokers.").unmodelled(),
+];
 
 #[rustfmt::skip]
 pub(super) static TABLE: &[PropertyDefinition] = &[
@@ -52,28 +71,12 @@ pub(super) static TABLE: &[PropertyDefinition] = &[
         .aliases(&["delivery.timeout.ms"]),
     row("request.timeout.ms", ms(1, 900_000), &[(ANY, "30000")],
         "How long the broker waits for followers."),
-    row("socket.timeout.ms", ms(10, 300_000), &[(ANY, "60000")],
-        "How long the client waits for an answer before the connection is dropped."),
     row("message.max.bytes", integer(Bytes, 1_000, 1_000_000_000), &[(ANY, "1000000")],
         "Largest request."),
     row("partitioner", Text, &[(ANY, "consistent_random")],
         "Chooses partitions: consistent_random or murmur2_random."),
     row("sticky.partitioning.linger.ms", ms(0, 900_000), &[(ANY, "10")],
         "How long messages without a key stay with a partition; by default twice linger.ms."),
-    row("retry.backoff.ms", ms(1, 300_000), &[(ANY, "100")],
-        "Pause before a message is sent again; grows exponentially."),
-    row("retry.backoff.max.ms", ms(1, 300_000), &[(ANY, "1000")],
-        "Longest such pause."),
-    row("reconnect.backoff.ms", ms(0, 3_600_000), &[(ANY, "100")],
-        "Pause before connecting again."),
-    row("reconnect.backoff.max.ms", ms(0, 3_600_000), &[(ANY, "10000")],
-        "Longest such pause."),
-    row("socket.connection.setup.timeout.ms", ms(1_000, MAX_INT), &[(ANY, "30000")],
-        "How long connecting may take."),
-    row("topic.metadata.refresh.interval.ms", ms(-1, 3_600_000), &[(ANY, "300000")],
-        "How often metadata is refreshed; -1 never."),
-    row("metadata.max.age.ms", ms(1, 86_400_000), &[(ANY, "900000")],
-        "Age at which cached metadata is dropped.").unmodelled(),
     row("compression.type", Choice(&["none", "gzip", "snappy", "lz4", "zstd"]), &[(ANY, "none")],
         "Compression of batches.").aliases(&["compression.codec"]).unmodelled(),
     row("queuing.strategy", Choice(&["fifo", "lifo"]), &[(ANY, "fifo")],
@@ -86,11 +89,6 @@ pub(super) static TABLE: &[PropertyDefinition] = &[
     row("transactional.id", Text, &[(ANY, "")], "Makes the producer transactional.").unmodelled(),
     row("transaction.timeout.ms", ms(1_000, MAX_INT), &[(ANY, "60000")],
         "A transaction open for so long is aborted.").unmodelled(),
-    row("client.id", Text, &[(ANY, "rdkafka")], "A name for the brokers' logs.").unmodelled(),
-    row("bootstrap.servers", Text, &[(ANY, "")],
-        "Whom to ask first; here every broker.").aliases(&["metadata.broker.list"]).unmodelled(),
-    row("security.protocol", Text, &[(ANY, "plaintext")],
-        "Protocol with the brokers.").unmodelled(),
     row("socket.keepalive.enable", Boolean, &[(ANY, "false")], "TCP keep-alive.").unmodelled(),
     row("statistics.interval.ms", ms(0, 86_400_000), &[(ANY, "0")],
         "How often statistics are reported.").unmodelled(),

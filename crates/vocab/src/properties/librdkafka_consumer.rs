@@ -10,7 +10,7 @@ use super::Unit::{Bytes, Kibibytes};
 use super::groups::{assignors, refuse_classic_properties, remote_assignor};
 use super::librdkafka::{client, ms};
 use super::resolve::Resolved;
-use super::{ANY, Kind, MAX_INT, PropertyDefinition, PropertyError, Scope, count, integer};
+use super::{ANY, PropertyDefinition, PropertyError, Scope, count, integer, row};
 use crate::api::Isolation;
 use crate::config::{
     AutoOffsetReset, ConsumerConfig, ConsumerLibrary, GroupProtocol, MemberConfig,
@@ -18,15 +18,6 @@ use crate::config::{
 use crate::rules::ProtocolRules;
 use crate::time::SimDuration;
 use crate::version::KafkaVersion;
-
-const fn row(
-    name: &'static str,
-    kind: Kind,
-    default: &'static [(KafkaVersion, &'static str)],
-    doc: &'static str,
-) -> PropertyDefinition {
-    PropertyDefinition::new(Scope::LibrdkafkaConsumer, name, kind, default, doc)
-}
 
 #[rustfmt::skip]
 pub(super) static TABLE: &[PropertyDefinition] = &[
@@ -49,8 +40,8 @@ pub(super) static TABLE: &[PropertyDefinition] = &[
     row("auto.commit.interval.ms", ms(0, 86_400_000), &[(ANY, "5000")],
         "How often; 0 never."),
     row("enable.auto.offset.store", Boolean, &[(ANY, "true")],
-        "A message's offset is stored, to be committed, when the message is handed out.")
-        .unmodelled(),
+        "A message's offset is stored, to be committed, when the message is handed out; false: when \
+         the application asks for it, which here it does when it has processed the message."),
     row("auto.offset.reset",
         Choice(&["smallest", "earliest", "beginning", "largest", "latest", "end", "error"]),
         &[(ANY, "largest")], "Where to go without a position."),
@@ -66,22 +57,6 @@ pub(super) static TABLE: &[PropertyDefinition] = &[
         "How much a fetch asks for of one partition.").aliases(&["max.partition.fetch.bytes"]),
     row("message.max.bytes", integer(Bytes, 1_000, 1_000_000_000), &[(ANY, "1000000")],
         "Least that fetch.max.bytes may be."),
-    row("socket.timeout.ms", ms(10, 300_000), &[(ANY, "60000")],
-        "How long to wait for an answer before the connection is dropped."),
-    row("retry.backoff.ms", ms(1, 300_000), &[(ANY, "100")],
-        "Pause before a request is sent again; grows exponentially."),
-    row("retry.backoff.max.ms", ms(1, 300_000), &[(ANY, "1000")],
-        "Longest such pause."),
-    row("reconnect.backoff.ms", ms(0, 3_600_000), &[(ANY, "100")],
-        "Pause before connecting again."),
-    row("reconnect.backoff.max.ms", ms(0, 3_600_000), &[(ANY, "10000")],
-        "Longest such pause."),
-    row("socket.connection.setup.timeout.ms", ms(1_000, MAX_INT), &[(ANY, "30000")],
-        "How long connecting may take."),
-    row("topic.metadata.refresh.interval.ms", ms(-1, 3_600_000), &[(ANY, "300000")],
-        "How often metadata is refreshed; -1 never."),
-    row("metadata.max.age.ms", ms(1, 86_400_000), &[(ANY, "900000")],
-        "Age at which cached metadata is dropped.").unmodelled(),
     row("queued.min.messages", count(1, 10_000_000), &[(ANY, "100000")],
         "Messages that the library tries to hold ready for each partition.").unmodelled(),
     row("queued.max.messages.kbytes", integer(Kibibytes, 1, 2_097_151), &[(ANY, "65536")],
@@ -98,12 +73,7 @@ pub(super) static TABLE: &[PropertyDefinition] = &[
         "Checks batches for corruption.").unmodelled(),
     row("allow.auto.create.topics", Boolean, &[(ANY, "false")],
         "Asking for an unknown topic may create it.").unmodelled(),
-    row("client.id", Text, &[(ANY, "rdkafka")], "A name for the brokers' logs.").unmodelled(),
     row("client.rack", Text, &[(ANY, "")], "Where the consumer is.").unmodelled(),
-    row("bootstrap.servers", Text, &[(ANY, "")],
-        "Whom to ask first; here every broker.").aliases(&["metadata.broker.list"]).unmodelled(),
-    row("security.protocol", Text, &[(ANY, "plaintext")],
-        "Protocol with the brokers.").unmodelled(),
 ];
 
 /// A member of a group that uses librdkafka.
@@ -133,6 +103,7 @@ pub fn librdkafka_member_config(
         heartbeat_interval: resolved.millis("heartbeat.interval.ms"),
         max_poll_interval: Some(resolved.millis("max.poll.interval.ms")),
         auto_commit: commits.then_some(interval),
+        auto_offset_store: resolved.boolean("enable.auto.offset.store"),
         assignors: assignors(&resolved, ConsumerLibrary::Librdkafka)?,
         remote_assignor: remote_assignor(&resolved)?,
         is_static: resolved.text("group.instance.id").is_some(),

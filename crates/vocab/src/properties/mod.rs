@@ -155,15 +155,13 @@ pub enum Kind {
     Text,
 }
 
-/// One property of one scope.
+/// One property.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PropertyDefinition {
     /// Its name, verbatim.
     pub name: &'static str,
     /// Other names of the same property (librdkafka).
     pub aliases: &'static [&'static str],
-    /// Whose it is.
-    pub scope: Scope,
     /// What its value looks like.
     pub kind: Kind,
     /// Its defaults, oldest first, each with the first version that has it; the first one's
@@ -181,26 +179,6 @@ pub struct PropertyDefinition {
 }
 
 impl PropertyDefinition {
-    const fn new(
-        scope: Scope,
-        name: &'static str,
-        kind: Kind,
-        defaults: &'static [(KafkaVersion, &'static str)],
-        doc: &'static str,
-    ) -> Self {
-        PropertyDefinition {
-            name,
-            aliases: &[],
-            scope,
-            kind,
-            defaults,
-            until: None,
-            modelled: true,
-            internal: false,
-            doc,
-        }
-    }
-
     const fn aliases(mut self, aliases: &'static [&'static str]) -> Self {
         self.aliases = aliases;
         self
@@ -252,27 +230,25 @@ impl PropertyDefinition {
     }
 }
 
-/// The table of one scope, in no particular order.
-#[must_use]
-pub const fn table(scope: Scope) -> &'static [PropertyDefinition] {
-    match scope {
-        Scope::Broker => broker::TABLE,
-        Scope::Topic => topic::TABLE,
-        Scope::Producer => producer::TABLE,
-        Scope::Consumer => consumer::TABLE,
-        Scope::LibrdkafkaProducer => librdkafka::TABLE,
-        Scope::LibrdkafkaConsumer => librdkafka_consumer::TABLE,
-        Scope::KafkaPythonProducer => kafka_python::PRODUCER,
-        Scope::KafkaPythonConsumer => kafka_python::CONSUMER,
-    }
+/// The properties of one scope, in no particular order.
+pub fn table(scope: Scope) -> impl Iterator<Item = &'static PropertyDefinition> {
+    let (own, shared): (&[PropertyDefinition], &[PropertyDefinition]) = match scope {
+        Scope::Broker => (broker::TABLE, &[]),
+        Scope::Topic => (topic::TABLE, &[]),
+        Scope::Producer => (producer::TABLE, &[]),
+        Scope::Consumer => (consumer::TABLE, &[]),
+        Scope::LibrdkafkaProducer => (librdkafka::TABLE, librdkafka::CONNECTION),
+        Scope::LibrdkafkaConsumer => (librdkafka_consumer::TABLE, librdkafka::CONNECTION),
+        Scope::KafkaPythonProducer => (kafka_python::PRODUCER, kafka_python::CONNECTION),
+        Scope::KafkaPythonConsumer => (kafka_python::CONSUMER, kafka_python::CONNECTION),
+    };
+    own.iter().chain(shared)
 }
 
 /// The property of that name, or with that alias, in any version.
 #[must_use]
 pub fn lookup(name: &str, scope: Scope) -> Option<&'static PropertyDefinition> {
-    table(scope)
-        .iter()
-        .find(|definition| definition.name == name || definition.aliases.contains(&name))
+    table(scope).find(|definition| definition.name == name || definition.aliases.contains(&name))
 }
 
 /// Every property that `version` has in that scope.
@@ -280,7 +256,25 @@ pub fn valid_for(
     version: KafkaVersion,
     scope: Scope,
 ) -> impl Iterator<Item = &'static PropertyDefinition> {
-    table(scope).iter().filter(move |definition| definition.exists_in(version))
+    table(scope).filter(move |definition| definition.exists_in(version))
+}
+
+const fn row(
+    name: &'static str,
+    kind: Kind,
+    defaults: &'static [(KafkaVersion, &'static str)],
+    doc: &'static str,
+) -> PropertyDefinition {
+    PropertyDefinition {
+        name,
+        aliases: &[],
+        kind,
+        defaults,
+        until: None,
+        modelled: true,
+        internal: false,
+        doc,
+    }
 }
 
 const fn v(major: u8, minor: u8, patch: u8) -> KafkaVersion {

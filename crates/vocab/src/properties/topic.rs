@@ -5,19 +5,10 @@ use super::Kind::{Boolean, List, Text};
 use super::resolve::Resolved;
 use super::{
     ANY, Kind, MAX_LONG, PropertyDefinition, PropertyError, Scope, Unit, count, int_bytes, integer,
-    long_ms, v,
+    long_ms, row, v,
 };
 use crate::config::TopicConfig;
 use crate::version::KafkaVersion;
-
-const fn row(
-    name: &'static str,
-    kind: Kind,
-    defaults: &'static [(KafkaVersion, &'static str)],
-    doc: &'static str,
-) -> PropertyDefinition {
-    PropertyDefinition::new(Scope::Topic, name, kind, defaults, doc)
-}
 
 #[rustfmt::skip]
 pub(super) static TABLE: &[PropertyDefinition] = &[

@@ -486,7 +486,7 @@ pub enum TraceEvent {
         /// They were lost: the member had been removed before (`onPartitionsLost`).
         lost: bool,
     },
-    /// A consumer has left its group by itself.
+    /// A consumer has left its group by itself; a static member for want of `poll()`, without telling anybody.
     LeftGroup {
         /// Why.
         reason: LeaveReason,

@@ -112,7 +112,11 @@ pub struct GroupHeader {
     pub commit: CommitStyle,
     /// Its client library: librdkafka commits what it has handed out, Java what `poll()` has returned before.
     pub library: ConsumerLibrary,
-    /// The producer by which it writes what it has processed, if it does.
+    /// Who writes to these topics, ascending.
+    #[serde(default)]
+    pub writers: Vec<ProducerIndex>,
+    /// The producer by which it writes what it has processed, if it does. Of the record `s` of the k-th of `n` writers
+    /// it makes its own record `s · n + k`.
     pub output: Option<ProducerIndex>,
 }
 

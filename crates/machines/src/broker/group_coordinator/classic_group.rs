@@ -5,6 +5,7 @@
 //! is answered first) goes by member id: ids are random, so the choice is as random as Kafka's. The
 //! protocol type is always `consumer`; a group that only stores offsets has none.
 
+use super::parked::Parked;
 use super::vote::select_protocol;
 use crate::broker::{BrokerCx, Requester};
 use acklab_vocab::api::{
@@ -44,9 +45,9 @@ pub(super) struct Member {
     /// What it was assigned last, ascending.
     pub assignment: Arc<[TopicPartition]>,
     /// Its JoinGroup that waits for an answer.
-    pub awaiting_join: Option<Requester>,
+    pub awaiting_join: Option<Parked>,
     /// Its SyncGroup that waits for an answer.
-    pub awaiting_sync: Option<Requester>,
+    pub awaiting_sync: Option<Parked>,
     /// It has not yet been told that it is a member.
     pub is_new: bool,
 }
@@ -61,7 +62,7 @@ impl Member {
             rebalance_timeout: request.rebalance_timeout,
             protocols: request.protocols.clone(),
             assignment: Arc::default(),
-            awaiting_join: Some(requester),
+            awaiting_join: Some(requester.into()),
             awaiting_sync: None,
             is_new: true,
         }
@@ -88,7 +89,7 @@ impl Member {
         self.protocols.clone_from(&request.protocols);
         self.rebalance_timeout = request.rebalance_timeout;
         self.session_timeout = request.session_timeout;
-        self.awaiting_join = Some(requester);
+        self.awaiting_join = Some(requester.into());
     }
 
     /// A request of its own is being worked on, which counts as a heartbeat. A new member's does
@@ -105,16 +106,16 @@ impl Member {
 
     /// Answers its parked JoinGroup, if it has one.
     pub fn answer_join(&mut self, cx: &mut BrokerCx<'_>, response: JoinGroupResponse) {
-        if let Some(requester) = self.awaiting_join.take() {
-            requester.answer(cx, Response::JoinGroup(response));
+        if let Some(mut parked) = self.awaiting_join.take() {
+            parked.answer(cx, Response::JoinGroup(response));
         }
     }
 
     /// Answers its parked SyncGroup. Returns whether it had one.
     pub fn answer_sync(&mut self, cx: &mut BrokerCx<'_>, error: ErrorCode) -> bool {
-        let Some(requester) = self.awaiting_sync.take() else { return false };
+        let Some(mut parked) = self.awaiting_sync.take() else { return false };
         let assignment = Arc::clone(&self.assignment);
-        requester.answer(cx, Response::SyncGroup(SyncGroupResponse { error, assignment }));
+        parked.answer(cx, Response::SyncGroup(SyncGroupResponse { error, assignment }));
         true
     }
 }
@@ -399,9 +400,9 @@ impl ClassicGroup {
             member_node: node,
         });
         member.answer_join(cx, join_error(Some(old), fenced));
-        if let Some(requester) = member.awaiting_sync.take() {
+        if let Some(mut parked) = member.awaiting_sync.take() {
             let response = SyncGroupResponse { error: fenced, assignment: Arc::default() };
-            requester.answer(cx, Response::SyncGroup(response));
+            parked.answer(cx, Response::SyncGroup(response));
         }
         member.is_new = false;
         self.members.insert(new, member);
@@ -409,6 +410,31 @@ impl ClassicGroup {
             self.leader = Some(new);
         }
         self.static_members.insert(instance, new);
+    }
+
+    /// A request of `requester` waits for other members.
+    pub fn has_parked(&self, requester: Requester) -> bool {
+        let waits = |parked: &Parked| parked.waits_for(requester);
+        let mut members = self.members.values();
+        members.any(|member| {
+            member.awaiting_join.as_ref().is_some_and(waits)
+                || member.awaiting_sync.as_ref().is_some_and(waits)
+        })
+    }
+
+    /// Tells `requester` of an error, if a request of its waits. To the group it goes on waiting.
+    pub fn fail_parked(&mut self, cx: &mut BrokerCx<'_>, requester: Requester, error: ErrorCode) {
+        for member in self.members.values_mut() {
+            let join = member.awaiting_join.as_mut();
+            if let Some(parked) = join.filter(|parked| parked.waits_for(requester)) {
+                parked.answer(cx, Response::JoinGroup(join_error(None, error)));
+            }
+            let sync = member.awaiting_sync.as_mut();
+            if let Some(parked) = sync.filter(|parked| parked.waits_for(requester)) {
+                let response = SyncGroupResponse { error, assignment: Arc::default() };
+                parked.answer(cx, Response::SyncGroup(response));
+            }
+        }
     }
 
     /// If the leader has not joined, another member that has becomes leader

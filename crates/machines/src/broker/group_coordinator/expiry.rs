@@ -114,18 +114,19 @@ impl Broker {
         group: GroupId,
         expired: Arc<[TopicPartition]>,
     ) {
+        let write = self.group_coordinator.next_write();
         let Some(known) = self.group_coordinator.groups.get_mut(&group) else { return };
         let partition = known.partition;
         for &expired in expired.iter() {
-            known.offsets.remove_latest(expired);
+            known.offsets.remove_latest(expired, write);
         }
         let tombstone =
             |&partition: &TopicPartition| OffsetRecord { group, partition, committed: None };
         let payload = Payload::Offsets(expired.iter().map(tombstone).collect());
         if !self.shared.has(ProtocolRule::EventLoopGroupCoordinator) {
-            self.remove_visible_offsets(cx, group, Arc::clone(&expired));
+            self.remove_visible_offsets(cx, group, Arc::clone(&expired), write);
         }
-        self.write_tombstone(cx, partition, payload, GroupWrite::Expired(group, expired));
+        self.write_tombstone(cx, partition, payload, GroupWrite::Expired(group, expired, write));
     }
 
     /// Tombstones may get lost: the next look writes them again. The classic coordinator waits for
@@ -147,16 +148,18 @@ impl Broker {
         self.append_as_coordinator(cx, append, AppendWaiter::Group(GroupWrite::Nothing));
     }
 
-    /// Offsets that have expired are no longer told to anybody.
+    /// Offsets that have expired are no longer told to anybody. `write` is the tombstones' number.
     pub(super) fn remove_visible_offsets(
         &mut self,
         cx: &mut BrokerCx<'_>,
         group: GroupId,
         expired: Arc<[TopicPartition]>,
+        write: u64,
     ) {
         let Some(known) = self.group_coordinator.groups.get_mut(&group) else { return };
-        let gone = expired.iter().copied().filter(|&expired| known.offsets.remove_visible(expired));
-        let partitions: Arc<[TopicPartition]> = gone.collect();
+        let mut goes = |&expired: &TopicPartition| known.offsets.remove_visible(expired, write);
+        let partitions: Arc<[TopicPartition]> =
+            expired.iter().copied().filter(|expired| goes(expired)).collect();
         if !partitions.is_empty() {
             cx.trace(|| TraceEvent::OffsetsRemoved { group, partitions });
         }

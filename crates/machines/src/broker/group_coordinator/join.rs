@@ -59,6 +59,7 @@ impl Broker {
             });
         }
         self.store_group(cx, request.group, store);
+        self.fail_parked_with_writes(cx, (request.group, partition), requester);
     }
 
     /// What is looked at before the group is. The event-loop coordinator looks at the session

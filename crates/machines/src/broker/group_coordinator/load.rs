@@ -146,9 +146,9 @@ fn apply(offsets: &mut GroupOffsets, record: &OffsetRecord, write: u64, is_visib
             }
         }
         None => {
-            offsets.remove_latest(record.partition);
+            offsets.remove_latest(record.partition, write);
             if is_visible {
-                offsets.remove_visible(record.partition);
+                offsets.remove_visible(record.partition, write);
             }
         }
     }
@@ -243,7 +243,7 @@ impl Broker {
                             known.offsets.commit(&[(record.partition, stored)]);
                         }
                         None => {
-                            known.offsets.remove_visible(record.partition);
+                            known.offsets.remove_visible(record.partition, write);
                         }
                     }
                     if groups.last() != Some(&record.group) {

@@ -21,6 +21,7 @@ mod leave;
 mod load;
 mod offset_fetch;
 pub(in crate::broker) mod offsets;
+mod parked;
 mod rebalance;
 mod session;
 mod static_member;

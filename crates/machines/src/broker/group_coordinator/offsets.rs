@@ -43,6 +43,9 @@ pub(super) struct GroupOffsets {
     /// Without the rule `EventLoopGroupCoordinator`: the last write of a partition that is not done
     /// (`pendingOffsetCommits`).
     staged: BTreeMap<TopicPartition, u64>,
+    /// By partition whose tombstone is written but not committed: its write. Nothing older counts
+    /// as written any more.
+    removed: BTreeMap<TopicPartition, u64>,
 }
 
 /// What `offsets` are as stored by write number `write`, at `at`.
@@ -130,7 +133,22 @@ impl GroupOffsets {
 
     /// Offsets have been written.
     pub fn write(&mut self, offsets: &[(TopicPartition, StoredOffset)]) {
-        insert_newer(&mut self.latest, offsets);
+        self.write_latest(offsets);
+    }
+
+    /// Returns those that are the newest.
+    fn write_latest(&mut self, offsets: &[(TopicPartition, StoredOffset)]) -> StoredOffsets {
+        if self.removed.is_empty() {
+            return insert_newer(&mut self.latest, offsets);
+        }
+        let newer = offsets.iter().copied();
+        let newer = newer.filter(|(partition, stored)| !self.is_removed(*partition, stored));
+        let newer: StoredOffsets = newer.collect();
+        insert_newer(&mut self.latest, &newer)
+    }
+
+    fn is_removed(&self, partition: TopicPartition, stored: &StoredOffset) -> bool {
+        self.removed.get(&partition).is_some_and(|&write| stored.write < write)
     }
 
     /// Offsets that had been taken for written have not been: back to what is committed.
@@ -138,8 +156,10 @@ impl GroupOffsets {
         for &(partition, stored) in offsets {
             if self.latest.get(&partition).is_some_and(|known| known.write == stored.write) {
                 match self.visible.get(&partition) {
-                    Some(&visible) => self.latest.insert(partition, visible),
-                    None => self.latest.remove(&partition),
+                    Some(&visible) if !self.is_removed(partition, &visible) => {
+                        self.latest.insert(partition, visible)
+                    }
+                    Some(_) | None => self.latest.remove(&partition),
                 };
             }
         }
@@ -147,21 +167,28 @@ impl GroupOffsets {
 
     /// Offsets that have been written are committed. Returns those that are the newest.
     pub fn commit(&mut self, offsets: &[(TopicPartition, StoredOffset)]) -> StoredOffsets {
-        insert_newer(&mut self.latest, offsets);
+        self.write_latest(offsets);
         insert_newer(&mut self.visible, offsets)
     }
 
-    /// The offset of a partition has expired, by write number `write`; it stays visible until
-    /// [`GroupOffsets::remove_visible`].
-    pub fn remove_latest(&mut self, partition: TopicPartition) {
+    /// A tombstone has been written for a partition, as write number `write`; the offset stays
+    /// visible until [`GroupOffsets::remove_visible`].
+    pub fn remove_latest(&mut self, partition: TopicPartition, write: u64) {
         self.latest.remove(&partition);
+        self.removed.insert(partition, write);
     }
 
-    /// The expiry of an offset is committed. Returns whether it goes: it stays if it has been
-    /// committed again meanwhile.
-    pub fn remove_visible(&mut self, partition: TopicPartition) -> bool {
-        let is_written = self.latest.contains_key(&partition);
-        !is_written && self.visible.remove(&partition).is_some()
+    /// That tombstone is committed. Returns whether an offset goes: one that was written later
+    /// stays.
+    pub fn remove_visible(&mut self, partition: TopicPartition, write: u64) -> bool {
+        let is_older = self.visible.get(&partition).is_some_and(|known| known.write < write);
+        if is_older {
+            self.visible.remove(&partition);
+        }
+        if self.removed.get(&partition) == Some(&write) {
+            self.removed.remove(&partition);
+        }
+        is_older
     }
 
     /// An open transaction, or a write under way, may still change the partition's offset
@@ -208,7 +235,7 @@ impl GroupOffsets {
             TransactionResult::Abort => None,
             TransactionResult::Commit => {
                 let offsets: StoredOffsets = pending.offsets.into_iter().collect();
-                let newest = insert_newer(&mut self.latest, &offsets);
+                let newest = self.write_latest(&offsets);
                 Some((pending.from, newest))
             }
         }
@@ -266,6 +293,44 @@ mod tests {
         group.write(&offsets(2, &[(0, 9)]));
         group.revert(&offsets(2, &[(0, 9)]));
         assert_eq!(latest(&group, 0), Some(5));
+    }
+
+    /// `GroupOffsets::commit` comes late: what it commits was written before the tombstone.
+    #[test]
+    fn a_commit_that_is_committed_after_a_tombstone_was_written_goes_with_it() {
+        let mut group = GroupOffsets::default();
+        group.write(&offsets(1, &[(0, 5)]));
+        group.remove_latest(partition(0), 2);
+        group.commit(&offsets(1, &[(0, 5)]));
+        assert_eq!((latest(&group, 0), visible(&group, 0)), (None, Some(5)));
+        assert!(group.remove_visible(partition(0), 2));
+        assert!(group.is_empty());
+        assert_eq!(group, GroupOffsets::default());
+    }
+
+    #[test]
+    fn between_a_tombstone_and_the_next_commit_nothing_is_committed() {
+        let mut group = GroupOffsets::default();
+        group.commit(&offsets(1, &[(0, 5)]));
+        group.remove_latest(partition(0), 2);
+        group.write(&offsets(3, &[(0, 7)]));
+        assert_eq!((latest(&group, 0), visible(&group, 0)), (Some(7), Some(5)));
+        assert!(group.remove_visible(partition(0), 2));
+        assert_eq!((latest(&group, 0), visible(&group, 0)), (Some(7), None));
+        group.commit(&offsets(3, &[(0, 7)]));
+        assert_eq!(visible(&group, 0), Some(7));
+        // One that was written later is not what the tombstone was for.
+        assert!(!group.remove_visible(partition(0), 2));
+    }
+
+    #[test]
+    fn a_write_that_was_none_does_not_bring_back_what_has_expired() {
+        let mut group = GroupOffsets::default();
+        group.commit(&offsets(1, &[(0, 5)]));
+        group.remove_latest(partition(0), 2);
+        group.write(&offsets(3, &[(0, 7)]));
+        group.revert(&offsets(3, &[(0, 7)]));
+        assert_eq!((latest(&group, 0), visible(&group, 0)), (None, Some(5)));
     }
 
     #[test]

@@ -44,15 +44,18 @@ impl Broker {
         requester: Requester,
         request: &SyncGroupRequest,
     ) {
-        if let Err(error) = self.coordinated_group(request.group) {
-            let error = match error {
-                // The rebalance is lost with the old coordinator: the member joins again.
-                ErrorCode::CoordinatorLoadInProgress => ErrorCode::RebalanceInProgress,
-                error => error,
-            };
-            requester.answer(cx, refusal(error));
-            return;
-        }
+        let partition = match self.coordinated_group(request.group) {
+            Ok(partition) => partition,
+            Err(error) => {
+                let error = match error {
+                    // The rebalance is lost with the old coordinator: the member joins again.
+                    ErrorCode::CoordinatorLoadInProgress => ErrorCode::RebalanceInProgress,
+                    error => error,
+                };
+                requester.answer(cx, refusal(error));
+                return;
+            }
+        };
         let known = self.group_coordinator.groups.get(&request.group);
         let Some(Group::Classic(_)) = known.map(|known| &known.group) else {
             requester.answer(cx, refusal(ErrorCode::UnknownMemberId));
@@ -61,6 +64,7 @@ impl Broker {
         let group = self.classic(cx, request.group);
         let store = group.and_then(|mut group| group.sync(request, requester));
         self.store_group(cx, request.group, store);
+        self.fail_parked_with_writes(cx, (request.group, partition), requester);
     }
 }
 
@@ -111,7 +115,7 @@ impl Operation<'_, '_> {
         requester: Requester,
     ) -> Option<GroupStore> {
         if let Some(member) = self.group.members.get_mut(&id) {
-            member.awaiting_sync = Some(requester);
+            member.awaiting_sync = Some(requester.into());
         }
         self.remove_pending_sync(id);
         if self.group.leader != Some(id) {

@@ -4,8 +4,7 @@
 //! the rule `EventLoopGroupCoordinator`, `CoordinatorRuntime`: writes linger to be written
 //! together, are answered when the high watermark passes them, and whatever is asked meanwhile is
 //! answered after them, since its answer may rest on them. Simplified: of what lingers together,
-//! each write is a batch of its own in the log; an operation that waits in JoinGroup or SyncGroup
-//! for other members is not failed by the timeout of writes before it.
+//! each write is a batch of its own in the log.
 
 use super::classic_group::Assignment;
 use super::commit::CommitWrite;
@@ -58,12 +57,14 @@ pub(in crate::broker) enum GroupWrite {
     Consumer(Box<ConsumerGroupWrite>),
     /// Offsets were committed, in a transaction or not.
     Commit(Box<CommitWrite>),
-    /// Offsets had expired: these no longer count.
-    Expired(GroupId, Arc<[TopicPartition]>),
+    /// Offsets had expired: these no longer count, as write number so and so says.
+    Expired(GroupId, Arc<[TopicPartition]>, u64),
     /// What a new coordinator had found above the high watermark is committed.
     Loaded(LoadedChange),
     /// Everything before an answer has been written.
     Answer(Requester, Box<Response>),
+    /// Everything before, or with, a request that waits for other members has been written.
+    Parked(GroupId, Requester),
     /// Nothing goes on.
     Nothing,
 }
@@ -211,8 +212,17 @@ impl Broker {
             requester.answer(cx, response);
             return;
         }
+        self.after_writes(cx, partition, GroupWrite::Answer(requester, Box::new(response)));
+    }
+
+    /// Goes on with `write` when everything written so far is committed, or that has failed.
+    pub(super) fn after_writes(
+        &mut self,
+        cx: &mut BrokerCx<'_>,
+        partition: TopicPartition,
+        write: GroupWrite,
+    ) {
         let deadline = cx.now() + self.shared.config.groups.commit_timeout;
-        let write = GroupWrite::Answer(requester, Box::new(response));
         match self.group_coordinator.batches.get_mut(&partition) {
             Some(lingering) => {
                 lingering.entries.push(Lingering { batch: None, write, deadline });
@@ -265,8 +275,8 @@ impl Broker {
                 self.on_consumer_group_written(cx, *write, result.map(|_| ()));
             }
             GroupWrite::Commit(write) => self.on_commit_written(cx, *write, result.map(|_| ())),
-            GroupWrite::Expired(group, partitions) if result.is_ok() => {
-                self.remove_visible_offsets(cx, group, partitions);
+            GroupWrite::Expired(group, partitions, write) if result.is_ok() => {
+                self.remove_visible_offsets(cx, group, partitions, write);
             }
             GroupWrite::Loaded(change) if result.is_ok() => {
                 self.on_loaded_change_committed(cx, change);
@@ -278,6 +288,11 @@ impl Broker {
                     Err(error) => with_error(*response, store_error(rules, error)),
                 };
                 requester.answer(cx, response);
+            }
+            GroupWrite::Parked(group, requester) => {
+                if let Err(error) = result {
+                    self.fail_parked(cx, group, requester, error);
+                }
             }
             GroupWrite::Expired(..) | GroupWrite::Loaded(_) | GroupWrite::Nothing => {}
         }
@@ -300,7 +315,10 @@ impl Broker {
                 Some(GroupWrite::Consumer(Box::new(left)))
             }
             GroupWrite::Expired(..) | GroupWrite::Loaded(_) => Some(write),
-            GroupWrite::Group(..) | GroupWrite::Answer(..) | GroupWrite::Nothing => {
+            GroupWrite::Group(..)
+            | GroupWrite::Answer(..)
+            | GroupWrite::Parked(..)
+            | GroupWrite::Nothing => {
                 self.on_group_write_done(cx, write, Err(ErrorCode::RequestTimedOut));
                 None
             }

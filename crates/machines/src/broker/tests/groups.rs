@@ -7,6 +7,7 @@ mod consumer_protocol;
 mod failover;
 mod membership;
 mod random;
+mod refusals;
 mod static_members;
 mod timers;
 mod writes;

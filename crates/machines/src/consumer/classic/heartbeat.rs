@@ -168,7 +168,8 @@ impl Consumer {
         }
     }
 
-    /// `maybeLeaveGroup`: a dynamic member says that it leaves; nobody waits for the answer.
+    /// `maybeLeaveGroup`: a dynamic member says that it leaves; nobody waits for the answer. A static
+    /// one that leaves for want of `poll()` falls out in silence.
     pub(in crate::consumer) fn leave(&mut self, cx: &mut ConsumerCx<'_>, reason: LeaveReason) {
         if matches!(self.membership, Membership::Consumer(_)) {
             self.leave_consumer_group(cx, reason);
@@ -180,7 +181,14 @@ impl Consumer {
         let is_in = member.state != MemberState::Unjoined;
         let leaving = member.identity.member.filter(|_| is_in && knows_coordinator);
         member.reset(false, prepares_anew);
-        let Some(id) = leaving.filter(|_| self.setup.instance.is_none()) else { return };
+        let Some(id) = leaving else { return };
+        let is_silent = self.setup.instance.is_some();
+        if !is_silent || reason == LeaveReason::PollTimeout {
+            cx.trace(|| TraceEvent::LeftGroup { reason });
+        }
+        if is_silent {
+            return;
+        }
         let request = LeaveGroupRequest {
             group: self.setup.group,
             member: id,
@@ -188,7 +196,6 @@ impl Consumer {
             reason,
         };
         let timeout = self.config().client.request_timeout;
-        cx.trace(|| TraceEvent::LeftGroup { reason });
         let purpose = GroupPurpose::LeaveGroup;
         self.send_to_coordinator(cx, Request::LeaveGroup(request), purpose, timeout);
     }

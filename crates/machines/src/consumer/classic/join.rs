@@ -163,7 +163,7 @@ impl Consumer {
         if !protocol_is_cooperative(&self.setup.config) {
             self.fetching.mark_pending_revocation();
         }
-        let offsets = self.offsets_to_auto_commit();
+        let offsets = self.offsets_to_commit();
         self.commit_async(cx, id, offsets, CommitTrigger::AutoRevocation);
         let Membership::Classic(member) = &self.membership else { return true };
         member.preparation == Preparation::Done

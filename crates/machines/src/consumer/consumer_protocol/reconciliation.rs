@@ -145,7 +145,7 @@ impl Consumer {
     /// `autoCommitSyncBeforeRevocationWithRetries`
     fn commit_before_moving(&mut self, cx: &mut ConsumerCx<'_>) {
         let id = self.commits.allocate();
-        let offsets = self.offsets_to_auto_commit();
+        let offsets = self.offsets_to_commit();
         let Membership::Consumer(member) = &mut self.membership else { return };
         let Some(reconciliation) = &mut member.reconciliation else { return };
         reconciliation.stage = Stage::Committing(id);

@@ -373,6 +373,7 @@ impl Fetching {
             };
             *remaining = remaining.saturating_sub(to.distance_from(from));
             subscription.advance(to, batch.leader_epoch);
+            subscription.hand_out();
             (fetch.next, fetch.returned, fetch.in_batch) = (to, true, to < end);
             let batch = Arc::clone(batch);
             fetch.batches_done += usize::from(to == end);

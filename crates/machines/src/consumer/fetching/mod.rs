@@ -63,6 +63,14 @@ pub struct Fetching {
     metadata_version: u64,
 }
 
+fn offset_to_commit(subscription: &Subscription, position: &FetchPosition) -> OffsetToCommit {
+    OffsetToCommit {
+        partition: subscription.partition,
+        offset: position.offset,
+        leader_epoch: position.offset_epoch,
+    }
+}
+
 impl Fetching {
     /// Reads nothing yet.
     #[must_use]
@@ -146,14 +154,23 @@ impl Fetching {
     #[must_use]
     pub fn all_consumed(&self) -> Arc<[OffsetToCommit]> {
         let consumed = self.subscriptions.iter().filter_map(|subscription| {
-            let position = subscription.consumed()?;
-            Some(OffsetToCommit {
-                partition: subscription.partition,
-                offset: position.offset,
-                leader_epoch: position.offset_epoch,
-            })
+            Some(offset_to_commit(subscription, subscription.consumed()?))
         });
         consumed.collect()
+    }
+
+    /// What librdkafka may commit of every partition, ascending.
+    #[must_use]
+    pub fn all_stored(&self) -> Arc<[OffsetToCommit]> {
+        let stored = self.subscriptions.iter().filter_map(|subscription| {
+            Some(offset_to_commit(subscription, &subscription.stored()?))
+        });
+        stored.collect()
+    }
+
+    /// What has been handed out of every partition may be committed.
+    pub fn store_offsets(&mut self) {
+        self.subscriptions.iter_mut().for_each(Subscription::store);
     }
 
     /// Partitions whose committed offset is to be asked for, ascending.

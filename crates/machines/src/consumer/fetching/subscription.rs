@@ -65,6 +65,10 @@ pub struct Subscription {
     /// Where the consumer stands; `None` until it first has a position. While another one is being
     /// found, it is where the consumer stood.
     pub position: Option<FetchPosition>,
+    /// Where it stood after the last record that it returned since it has been assigned.
+    handed_out: Option<FetchPosition>,
+    /// What librdkafka may commit (`rktp_stored_pos`).
+    stored: Option<FetchPosition>,
     /// The high watermark as the last fetch response had it.
     pub high_watermark: Option<Offset>,
     /// No ListOffsets or OffsetsForLeaderEpoch for it before this instant.
@@ -85,6 +89,8 @@ impl Subscription {
             partition,
             state,
             position: None,
+            handed_out: None,
+            stored: None,
             high_watermark: None,
             next_retry: SimTime(i64::MIN),
             buffered: false,
@@ -192,6 +198,22 @@ impl Subscription {
         let position = self.position.as_mut().expect("only a partition with a position is read");
         position.offset = offset;
         position.offset_epoch = Some(epoch);
+    }
+
+    /// The application has been given the records before the position.
+    pub const fn hand_out(&mut self) {
+        self.handed_out = self.position;
+    }
+
+    /// What has been handed out may be committed (`rd_kafka_offset_store`).
+    pub const fn store(&mut self) {
+        self.stored = self.handed_out;
+    }
+
+    /// What librdkafka may commit: nothing of a partition of which it has returned nothing.
+    #[must_use]
+    pub const fn stored(&self) -> Option<FetchPosition> {
+        self.stored
     }
 }
 

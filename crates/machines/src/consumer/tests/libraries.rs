@@ -24,6 +24,42 @@ fn librdkafka_commits_what_it_has_handed_out_while_the_application_works() {
     assert_eq!(bench.did(), [heartbeat(1), heartbeat(1)]);
 }
 
+/// `enable.auto.offset.store` false: the application stores what it has processed, so that the
+/// message in hand is not committed before.
+#[test]
+fn librdkafka_commits_what_has_been_processed_if_it_does_not_store_by_itself() {
+    let config = MemberConfig { auto_offset_store: false, ..library(ConsumerLibrary::Librdkafka) };
+    let mut bench = Bench::stable(config);
+    bench.read(0, 10);
+    bench.pass(secs(5));
+    assert_eq!(bench.did(), [heartbeat(1)], "nothing is processed yet");
+    bench.answer_heartbeat(ErrorCode::None);
+    bench.poll(0);
+    bench.did();
+    let news = [at(P0, 10, Some(4))];
+    bench.pass(secs(5));
+    let did = bench.did();
+    assert!(did.contains(&commit(1, &news)), "{did:?}");
+}
+
+/// Nothing is stored of a partition of which nothing was handed out: unlike Kafka's client,
+/// librdkafka does not commit where it began.
+#[test]
+fn librdkafka_commits_nothing_of_what_it_has_not_read() {
+    let bench_of = |of| {
+        let mut bench = Bench::stable(library(of));
+        bench.poll(0);
+        bench.did();
+        bench.pass(secs(5));
+        bench.poll(0);
+        bench.did()
+    };
+    let commits =
+        |did: &[Did]| did.iter().any(|it| matches!(it, Did::State(TraceEvent::CommitSent { .. })));
+    assert!(commits(&bench_of(ConsumerLibrary::Java)));
+    assert!(!commits(&bench_of(ConsumerLibrary::Librdkafka)));
+}
+
 #[test]
 fn kafka_python_commits_inside_poll_and_waits_there_for_the_group() {
     let mut bench = Bench::new(setup(library(ConsumerLibrary::KafkaPython)));

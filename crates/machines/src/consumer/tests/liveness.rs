@@ -60,7 +60,7 @@ fn a_member_that_does_not_poll_leaves_and_has_lost_everything() {
 }
 
 #[test]
-fn a_static_member_that_does_not_poll_says_nothing() {
+fn a_static_member_that_does_not_poll_falls_out_and_tells_nobody() {
     let setup = setup(MemberConfig { is_static: true, ..config(MODERN) });
     let mut bench = Bench::stable_with(setup, &[P0, P1]);
     bench.pass(secs(9));
@@ -73,7 +73,8 @@ fn a_static_member_that_does_not_poll_says_nothing() {
     }
     bench.did();
     bench.pass(secs(10));
-    assert_eq!(bench.did(), []);
+    let stated = TraceEvent::LeftGroup { reason: LeaveReason::PollTimeout };
+    assert_eq!(bench.did(), [Did::State(stated)]);
     assert_eq!(bench.consumer.view().membership_state, "unjoined");
 }
 

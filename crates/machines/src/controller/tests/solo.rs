@@ -1,5 +1,7 @@
 //! A quorum of one: what brokers ask, what they are answered and when, and what becomes true.
 
+mod partitions;
+
 use super::{brokers, setup, topic};
 use crate::controller::{Controller, ControllerCall, ControllerTimer, NoReport};
 use crate::disk::{Disk, FlushId, FlushTarget};

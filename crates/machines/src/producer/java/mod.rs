@@ -28,6 +28,7 @@ mod tests;
 mod transaction_manager;
 mod transaction_requests;
 mod transaction_sender;
+mod transaction_state;
 #[cfg(test)]
 mod transaction_tests;
 mod transactions;
@@ -51,6 +52,7 @@ use sender::Purpose;
 use std::collections::VecDeque;
 use transaction_manager::TransactionManager;
 use transaction_sender::Hold;
+pub use transaction_state::State as ProducerTransactionState;
 use transactions::{CallProgress, Transactions};
 
 /// Most bytes that a record can add to its key and value (`DefaultRecord.MAX_RECORD_OVERHEAD` and
@@ -432,6 +434,7 @@ impl JavaProducer {
         });
         ProducerView {
             producer_id: self.transaction_manager.as_ref().and_then(TransactionManager::id),
+            transaction: self.transactions().map(Transactions::view),
             queues: queues.collect(),
             blocked: self.unsent_records(),
             blocked_since: self.blocked.map(|blocked| blocked.since),

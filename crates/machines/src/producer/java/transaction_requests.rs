@@ -5,7 +5,8 @@
 //! codes of authorization.
 
 use super::transaction_manager::{IdAndEpoch, TransactionManager};
-use super::transactions::{State, Transactions, Waiter};
+use super::transaction_state::State;
+use super::transactions::{Transactions, Waiter};
 use crate::consumer::GroupMembership;
 use acklab_vocab::api::{
     AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, AddPartitionsToTxnResponse, CoordinatorKey,

@@ -1,6 +1,7 @@
 //! The transactional Java producer alone, input by input, and its tables of reactions.
 
 use super::transaction_requests::{Reaction, RequestKind, reaction, reaction_to_commit};
+use super::transaction_state::State;
 use crate::consumer::GroupMembership;
 use crate::machine::Input;
 use crate::producer::testing::{Bench, client, idempotent, millis, record};
@@ -9,8 +10,8 @@ use acklab_vocab::api::{OffsetToCommit, Request, TransactionSupport};
 use acklab_vocab::config::JavaProducerConfig;
 use acklab_vocab::error::ErrorCode;
 use acklab_vocab::ids::{
-    Generation, GroupId, MemberId, Offset, PartitionIndex, ProducerEpoch, ProducerId,
-    TopicPartition,
+    BrokerId, Generation, GroupId, MemberId, Offset, PartitionIndex, ProducerEpoch, ProducerId,
+    TopicPartition, TransactionalId,
 };
 use acklab_vocab::rules::{ProtocolRule, ProtocolRules};
 use acklab_vocab::trace::TraceEvent;
@@ -119,6 +120,38 @@ fn a_transaction_of_version_2_writes_at_once_and_its_end_raises_the_epoch() {
     assert_eq!(bench.at(2_004).answer_transactional(ErrorCode::None), ["commit returned"]);
     bench.call(TransactionCall::Begin);
     assert_eq!(bench.at(2_005).send([record(2)]), ["c0 produce p0[2]t@1:0"]);
+}
+
+/// What `replay` shows of a transaction, step by step: where the producer is, the partitions in the
+/// transaction, and those that it has yet to hear of.
+#[test]
+fn its_view_follows_a_transaction() {
+    let seen = |bench: &Bench| {
+        let view = bench.producer.view();
+        let of = view.transaction.expect("it has a transactional.id");
+        assert_eq!((of.transactional_id, of.coordinator), (TransactionalId(3), Some(BrokerId(1))));
+        let numbers = |all: &[TopicPartition]| -> Vec<u16> {
+            all.iter().map(|partition| partition.partition.0).collect()
+        };
+        (of.state, numbers(&of.partitions), numbers(&of.unconfirmed), numbers(&of.offsets))
+    };
+    let mut bench = initialized(version(3, 9));
+    assert_eq!(seen(&bench), (State::Ready, vec![], vec![], vec![]));
+    bench.call(TransactionCall::Begin);
+    bench.send([record(0)]);
+    bench.answer_metadata();
+    assert_eq!(seen(&bench), (State::InTransaction, vec![], vec![0], vec![]));
+    bench.answer_transactional(ErrorCode::None);
+    assert_eq!(seen(&bench), (State::InTransaction, vec![0], vec![], vec![]));
+    bench.answer(ErrorCode::None);
+    bench.call(send_offsets());
+    bench.answer_transactional(ErrorCode::None);
+    assert_eq!(seen(&bench), (State::InTransaction, vec![0], vec![], vec![0]));
+    let mut bench = in_transaction(version(3, 9));
+    bench.call(TransactionCall::Commit);
+    assert_eq!(seen(&bench), (State::Committing, vec![0], vec![], vec![]));
+    bench.answer_transactional(ErrorCode::None);
+    assert_eq!(seen(&bench), (State::Ready, vec![], vec![], vec![]));
 }
 
 #[test]

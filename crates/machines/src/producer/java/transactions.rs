@@ -12,8 +12,11 @@
 
 use super::transaction_manager::IdAndEpoch;
 use super::transaction_requests::{RequestKind, TransactionRequest};
+use super::transaction_state::State;
 use crate::consumer::GroupMembership;
-use crate::producer::{TransactionCall, TransactionCallKind, TransactionFailure};
+use crate::producer::{
+    ProducerTransactionView, TransactionCall, TransactionCallKind, TransactionFailure,
+};
 use acklab_vocab::api::{CoordinatorKey, OffsetToCommit, TransactionSupport};
 use acklab_vocab::error::ErrorCode;
 use acklab_vocab::ids::{BrokerId, TopicPartition, TransactionalId};
@@ -22,49 +25,6 @@ use acklab_vocab::time::SimDuration;
 use acklab_vocab::transaction::TransactionResult;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-
-/// `TransactionManager.State`. The errors are `lastError`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
-    /// `initTransactions()` has not been called.
-    Uninitialized,
-    /// Waits for an id or a new epoch.
-    Initializing,
-    /// Between transactions.
-    Ready,
-    /// In one.
-    InTransaction,
-    /// `commitTransaction()` was called.
-    Committing,
-    /// `abortTransaction()` was called.
-    Aborting,
-    /// Only `abortTransaction()` helps.
-    AbortableError(ErrorCode),
-    /// Only `close()` helps.
-    FatalError(ErrorCode),
-}
-
-impl State {
-    /// `State.isTransitionValid`
-    const fn may_become(self, target: State) -> bool {
-        use State::{
-            AbortableError, Aborting, Committing, FatalError, InTransaction, Initializing, Ready,
-            Uninitialized,
-        };
-        match target {
-            Uninitialized => matches!(self, Ready | AbortableError(_)),
-            Initializing => matches!(self, Uninitialized | Committing | Aborting),
-            Ready => matches!(self, Initializing | Committing | Aborting),
-            InTransaction => matches!(self, Ready),
-            Committing => matches!(self, InTransaction),
-            Aborting => matches!(self, InTransaction | AbortableError(_)),
-            AbortableError(_) => {
-                matches!(self, InTransaction | Committing | AbortableError(_) | Initializing)
-            }
-            FatalError(_) => true,
-        }
-    }
-}
 
 /// Who waits for the outcome of a request (`TransactionalRequestResult`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,6 +115,18 @@ impl Transactions {
             pending_transition: None,
             offsets_calls: 0,
             offsets_outcome: None,
+        }
+    }
+
+    /// Its state, for people.
+    pub fn view(&self) -> ProducerTransactionView {
+        ProducerTransactionView {
+            transactional_id: self.id,
+            state: self.state,
+            coordinator: self.coordinator,
+            partitions: self.partitions.iter().copied().collect(),
+            unconfirmed: self.new_partitions.union(&self.pending_partitions).copied().collect(),
+            offsets: self.pending_offsets.keys().copied().collect(),
         }
     }
 

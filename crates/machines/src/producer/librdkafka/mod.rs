@@ -456,6 +456,7 @@ impl LibrdkafkaProducer {
         };
         ProducerView {
             producer_id: id,
+            transaction: None,
             queues: self.toppars.all().map(Toppar::view).collect(),
             blocked: self.unassigned.len(),
             blocked_since: self.unassigned.front().map(|message| message.enqueued_at),

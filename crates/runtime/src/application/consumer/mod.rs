@@ -25,6 +25,7 @@ use super::work::{Begun, Pace, Thread};
 use super::{Action, Afterwards, Wake};
 use acklab_machines::consumer::{ConsumerCall, ConsumerReport, PolledRecords};
 use acklab_machines::producer::{ProducerReport, TransactionCall, TransactionCallKind};
+use acklab_machines::rng::NodeRng;
 use acklab_scenario::model::GroupSpec;
 use acklab_vocab::api::OffsetToCommit;
 use acklab_vocab::ids::{Offset, TopicPartition};
@@ -128,6 +129,14 @@ impl ConsumerApplication {
             aborts: false,
             ending: false,
             token: 0,
+        }
+    }
+
+    /// What has not been drawn yet comes from other streams.
+    pub(crate) fn draw_from(&mut self, processing: NodeRng, abort: NodeRng) {
+        self.pace.draw_from(processing);
+        if let Some(copier) = &mut self.copier {
+            copier.draw_from(abort);
         }
     }
 

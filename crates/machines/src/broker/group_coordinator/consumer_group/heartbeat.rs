@@ -6,7 +6,7 @@
 //! not prolong the session.
 
 use super::assignor::PartitionCounts;
-use super::step::Step;
+use super::step::{Step, assigned};
 use super::{ConsumerGroup, Member};
 use acklab_vocab::api::{
     ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, MemberEpoch,
@@ -280,17 +280,20 @@ fn check_epoch(
     }
 }
 
-/// A static member goes away, to come back: its partitions wait for it until its session is over.
+/// A static member goes away, to come back: its partitions wait for it until its session is over,
+/// but for those that it had yet to give up.
 fn go_away(cx: &HeartbeatContext<'_>, id: MemberId, member: &Member) -> Answered {
     let away =
         CurrentAssignment { pending_revocation: [].into(), away: true, ..member.current.clone() };
+    let gives_up = !member.current.pending_revocation.is_empty();
+    let stored = gives_up.then(|| assigned(cx.group, id, &away)).into_iter().collect();
     Answered {
         records: vec![ConsumerGroupRecord::Current(cx.group, id, Some(away))],
         response: farewell(cx, id),
         deadlines: Deadlines::Keep,
         member: id,
         facts: Vec::new(),
-        stored: Vec::new(),
+        stored,
         subscribed: None,
     }
 }

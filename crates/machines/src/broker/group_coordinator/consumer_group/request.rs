@@ -5,10 +5,14 @@
 //! of `GroupMetadataManager`. A group changes as soon as its records are written, and is answered
 //! when they are replicated.
 //!
-//! Groups change their protocol only while they have no members (`getOrMaybeCreateConsumerGroup`
-//! with the migration policy `disabled`): a KIP-848 member that joins a classic group with members
-//! gets GROUP_ID_NOT_FOUND, and a classic one that joins a KIP-848 group with members
-//! INCONSISTENT_GROUP_PROTOCOL. The offsets stay.
+//! Groups change their protocol only while they have no members; the offsets stay. A KIP-848 member
+//! that joins a classic group with members gets GROUP_ID_NOT_FOUND, as in Kafka under the migration
+//! policies `disabled` (the default up to 3.9) and `downgrade` (`validateOnlineUpgrade`); under
+//! `bidirectional` (the default since 4.0) and `upgrade` Kafka converts the group. A classic member
+//! that joins a KIP-848 group with members gets INCONSISTENT_GROUP_PROTOCOL; Kafka since 3.8 takes
+//! it in under every policy (`classicGroupJoinToConsumerGroup`), and under `bidirectional` and
+//! `downgrade` makes the group a classic one when the last KIP-848 member has left. A scenario in
+//! which that would come up is warned of.
 
 use super::heartbeat::{Answered, Deadlines, HeartbeatContext, check_request};
 use super::{ConsumerGroup, assignor::PartitionCounts};

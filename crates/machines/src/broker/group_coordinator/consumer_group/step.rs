@@ -278,7 +278,11 @@ fn preferred_assignor(
 }
 
 /// The fact of what a member may own: what it was told to give up too, until it has.
-fn assigned(group: GroupId, member: MemberId, current: &CurrentAssignment) -> TraceEvent {
+pub(super) fn assigned(
+    group: GroupId,
+    member: MemberId,
+    current: &CurrentAssignment,
+) -> TraceEvent {
     let CurrentAssignment { assigned, pending_revocation, .. } = current;
     let mut partitions: Vec<TopicPartition> =
         assigned.iter().chain(pending_revocation.iter()).copied().collect();

@@ -337,6 +337,26 @@ fn a_static_member_that_comes_back_into_the_same_group_has_what_it_had() {
     assert_eq!(rig.group.epoch, Generation(2));
 }
 
+/// `consumerGroupStaticMemberGroupLeave`: what it had yet to give up, it does not use any more.
+#[test]
+fn a_static_member_that_goes_away_has_given_up_what_it_had_to() {
+    let mut rig = Rig::new(2);
+    rig.send(&with_instance(join(1), 7)).unwrap();
+    rig.check(&join(3), "2:");
+    rig.check(&with_instance(beat(1, 1), 7), "1: 0");
+    rig.check(&beat(3, 2), "2: same");
+    rig.check(&go_away(1, 7), "0: same");
+    let kept = [(MemberId(1), Arc::from(partitions(&[0])))].into();
+    let generation = Generation(1);
+    let stated = TraceEvent::Assigned { group: GROUP, generation, assignment: kept, partial: true };
+    assert_eq!(rig.last().stored, [stated]);
+    rig.check(&beat(3, 2), "2: 1");
+    // Nothing was left to give up.
+    rig.check(&with_instance(join(2), 7), "2: 0");
+    rig.check(&go_away(2, 7), "0: same");
+    assert_eq!(rig.last().stored, []);
+}
+
 #[test]
 fn a_static_member_that_leaves_for_good_is_removed() {
     let mut rig = Rig::new(2);

@@ -127,7 +127,7 @@ fn a_marker_is_judged_by_the_producers_epoch_then_the_coordinators() {
     assert!(replica.lead(0, &transactional(7, 4, 0, 1)).is_ok());
 }
 
-/// KAFKA-19999: before 4.2 a marker that comes late, or again, ends the next transaction, which has
+/// KIP-1228, KAFKA-19999: before 4.2 a marker that comes late, or again, ends the next transaction, which has
 /// the epoch that the marker brought.
 #[test]
 fn a_late_marker_of_version_2_ends_the_next_transaction_unless_its_epoch_must_be_higher() {

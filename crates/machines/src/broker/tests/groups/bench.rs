@@ -147,6 +147,19 @@ impl Bench {
         self.input(input)
     }
 
+    /// As [`Bench::ask`]: everything that the broker does about it, and the number of the request.
+    pub fn effects_of(&mut self, who: u32, request: Request) -> (Effects, CorrelationId) {
+        self.correlation += 1;
+        let correlation = CorrelationId(self.correlation);
+        let input = Input::Request {
+            connection: ConnectionId(5_000 + who),
+            correlation,
+            from: NodeId(who as u16),
+            request: Box::new(request),
+        };
+        (self.rig.raw(input), correlation)
+    }
+
     /// Broker 2 fetches everything of the offsets partition, twice: the second time the leader
     /// learns that it has it.
     pub fn replicate(&mut self) -> Answers {

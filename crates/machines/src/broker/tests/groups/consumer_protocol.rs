@@ -11,7 +11,7 @@ use acklab_vocab::trace::{GroupState, RebalanceReason, RemovalReason, TraceEvent
 use smallvec::smallvec;
 
 const NONE: ErrorCode = ErrorCode::None;
-const FIRST: MemberId = MemberId(11);
+pub const FIRST: MemberId = MemberId(11);
 const SECOND: MemberId = MemberId(12);
 /// `max.poll.interval.ms` of the members.
 const POLL_INTERVAL: u64 = 20_000;
@@ -19,7 +19,7 @@ const POLL_INTERVAL: u64 = 20_000;
 const SESSION: i64 = 45_000;
 
 /// Nothing lingers: what is written is in the log at once.
-fn config() -> BrokerConfig {
+pub fn config() -> BrokerConfig {
     let mut config = version("4.1");
     config.groups.append_linger = Some(ms(0));
     config
@@ -78,7 +78,7 @@ impl Bench {
 
     /// Member 1 owns partitions 0 and 1 in epoch 2 and has been told so; member 2 is to have the
     /// others.
-    fn pair(config: BrokerConfig) -> Bench {
+    pub fn pair(config: BrokerConfig) -> Bench {
         let mut bench = Bench::new(config);
         assert_eq!(bench.beats(1, join(FIRST)), ["1: epoch 1 owns 0 1 2 3"]);
         assert_eq!(bench.beats(2, join(SECOND)), ["2: epoch 2 owns"]);
@@ -196,6 +196,22 @@ fn a_new_coordinator_goes_on_where_the_log_ends() {
     assert_eq!(bench.beats(1, beat(FIRST, 2)), ["1: NOT_COORDINATOR"]);
 }
 
+/// `throwIfConsumerGroupMemberEpochIsInvalid`: the epoch before is taken for an answer that was lost,
+/// if the member owns nothing that it should not.
+#[test]
+fn a_heartbeat_of_another_epoch_is_fenced() {
+    let mut bench = Bench::pair(config());
+    assert_eq!(bench.beats(1, beat(FIRST, 9)), ["1: FENCED_MEMBER_EPOCH"]);
+    assert_eq!(bench.beats(1, beat(MemberId(99), 1)), ["1: UNKNOWN_MEMBER_ID"]);
+    assert_eq!(bench.beats(1, owning(FIRST, 1, &[0, 1])), ["1: epoch 2"]);
+    assert_eq!(bench.beats(1, owning(FIRST, 1, &[0, 3])), ["1: FENCED_MEMBER_EPOCH"]);
+    assert_eq!(bench.beats(1, beat(FIRST, 1)), ["1: FENCED_MEMBER_EPOCH"]);
+    let again = bench.beats(1, owning(FIRST, 1, &[0]));
+    assert!(again[0].starts_with("1: epoch 2"), "{again:?}");
+    let members = bench.rig.broker.group_view(GROUP).expect("it is there").members;
+    assert_eq!(members.len(), 2, "who is fenced is still a member");
+}
+
 #[test]
 fn a_commit_needs_the_members_present_epoch() {
     let mut bench = Bench::pair(config());
@@ -212,6 +228,36 @@ fn a_commit_needs_the_members_present_epoch() {
     }
     assert_eq!(bench.commits(1, Some((2, FIRST))), ErrorCode::UnknownMemberId);
     assert_eq!(bench.commits(1, None), NONE);
+}
+
+/// `ConsumerGroup.offsetExpirationCondition`: offsets age from their commit, those of topics that a member
+/// reads never; so that a group that empties may lose at once what it committed long ago. (Those of a
+/// classic group age from the moment at which it became empty.)
+#[test]
+fn offsets_that_nobody_reads_age_from_their_commit() {
+    let mut config = config();
+    config.groups.offsets_retention = ms(60_000);
+    let mut bench = Bench::new(config);
+    assert_eq!(bench.beats(1, join(FIRST)), ["1: epoch 1 owns 0 1 2 3"]);
+    assert_eq!(bench.commits(1, Some((1, FIRST))), NONE);
+    for beats in 1..=14 {
+        bench.run_until(beats * 5_000);
+        assert_eq!(bench.beats(1, beat(FIRST, 1)), ["1: epoch 1"]);
+    }
+    bench.expire();
+    assert_eq!(offset_in(&bench.ask(1, fetch_offset(true))), Some(Some(5)), "after 70 s");
+    let epoch = MemberEpoch::Leaving(LeaveReason::Closed);
+    bench.beats(1, ConsumerGroupHeartbeatRequest { epoch, ..beat(FIRST, 0) });
+    bench.group_facts();
+    bench.expire();
+    let gone = TraceEvent::OffsetsRemoved { group: GROUP, partitions: orders(&[0]) };
+    let facts = bench.group_facts();
+    assert!(facts.contains(&gone), "{facts:?}");
+    assert_eq!(offset_in(&bench.ask(1, fetch_offset(true))), Some(None));
+    assert_eq!(bench.rig.broker.coordinated_groups().count(), 0);
+    let mut bench = bench.restarted(&[1]);
+    bench.load();
+    assert_eq!(bench.rig.broker.coordinated_groups().count(), 0);
 }
 
 #[test]

@@ -10,12 +10,12 @@ use smallvec::smallvec;
 
 const NONE: ErrorCode = ErrorCode::None;
 
-fn join_static(who: u32) -> JoinGroupRequest {
+pub fn join_static(who: u32) -> JoinGroupRequest {
     let instance = Some(GroupInstanceId(who as u16));
     JoinGroupRequest { instance, ..join_request(None) }
 }
 
-fn id_in(answers: &Answers, who: u32) -> MemberId {
+pub fn id_in(answers: &Answers, who: u32) -> MemberId {
     let mut answers = answers.iter().filter(|answer| answer.0 == who);
     match answers.next() {
         Some((_, Response::JoinGroup(response))) => response.member.expect("an id"),
@@ -24,7 +24,7 @@ fn id_in(answers: &Answers, who: u32) -> MemberId {
 }
 
 /// Static members 1 and 2 in generation 1, Stable; 1 leads.
-fn stable_pair(config: acklab_vocab::config::BrokerConfig) -> (Bench, MemberId, MemberId) {
+pub fn stable_pair(config: acklab_vocab::config::BrokerConfig) -> (Bench, MemberId, MemberId) {
     let mut bench = Bench::new(config);
     assert_eq!(bench.ask(1, Request::JoinGroup(join_static(1))), [], "no handshake");
     bench.ask(2, Request::JoinGroup(join_static(2)));

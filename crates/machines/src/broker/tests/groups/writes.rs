@@ -1,7 +1,7 @@
 //! What waits for the coordinator's log: assignments, and in the event loop every answer.
 
 use super::bench::*;
-use acklab_vocab::api::{Request, Response};
+use acklab_vocab::api::{OffsetCommitRequest, Request, Response};
 use acklab_vocab::error::ErrorCode;
 use acklab_vocab::ids::*;
 use acklab_vocab::rules::ProtocolRule;
@@ -97,4 +97,65 @@ fn old_coordinators_answer_heartbeats_at_once() {
     bench.run_until(3_000);
     bench.ask(1, sync(1, one, &[(one, &[0])]));
     assert_eq!(bench.ask(7, heartbeat(1, one)), [(7, beaten(NONE))]);
+}
+
+/// To the event loop a JoinGroup is a write of nothing: it fails with what was written before it,
+/// here the group itself. To the group the member has joined, and it learns the generation when it
+/// asks again.
+#[test]
+fn a_join_that_waits_fails_with_the_writes_before_it() {
+    for (text, told) in [("3.9", None), ("4.1", Some(ErrorCode::CoordinatorNotAvailable))] {
+        let mut config = version(text);
+        config.groups.initial_rebalance_delay = ms(8_000);
+        let mut bench = Bench::with_isr(config, 2, &[1, 2]);
+        assert_eq!(bench.ask(9, commit(None, 0, 5)), [], "written, and not replicated");
+        let one = bench.join_dynamic(1);
+        bench.run_until(4_999);
+        let told: Vec<_> = told.map(|error| (1, join_refused(None, error))).into_iter().collect();
+        let answers = bench.run_until(5_000);
+        let joins: Vec<_> = answers.into_iter().filter(|answer| answer.0 == 1).collect();
+        assert_eq!(joins, told, "{text}");
+        let generation = joined(1, one, one, &[one]);
+        let answers = bench.run_until(8_000);
+        match told.is_empty() {
+            true => assert_eq!(answers, [(1, generation)]),
+            false => {
+                assert_eq!(answers, [], "{text}: it has been answered");
+                let again = Request::JoinGroup(join_request(Some(one)));
+                assert_eq!(bench.ask(1, again), [(1, generation)]);
+            }
+        }
+    }
+}
+
+/// The same of a SyncGroup that waits for the leader's.
+#[test]
+fn a_sync_that_waits_fails_with_the_writes_before_it() {
+    for (text, told) in [("3.9", None), ("4.1", Some(ErrorCode::CoordinatorNotAvailable))] {
+        let mut bench = Bench::with_isr(version(text), 2, &[1, 2]);
+        let one = bench.join_dynamic(1);
+        let two = bench.join_dynamic(2);
+        bench.run_until(100);
+        bench.replicate();
+        let answers = bench.run_until(6_000);
+        assert_eq!(answers.len(), 2, "{text}: {answers:?}");
+        bench.ask(9, fetch_offset(false));
+        assert_eq!(bench.ask(1, commit(Some((0, one)), 0, 5)).len(), 1, "refused at once");
+        // Another group's offsets.
+        let other = OffsetCommitRequest { group: GroupId(1), ..commit_request(None, 0, 5) };
+        assert_eq!(bench.ask(9, Request::OffsetCommit(other)), []);
+        assert_eq!(bench.ask(2, sync(1, two, &[])), []);
+        let answers = bench.run_until(11_010);
+        let syncs: Vec<_> = answers.into_iter().filter(|answer| answer.0 == 2).collect();
+        let told: Vec<_> = told.map(|error| (2, synced(error, &[]))).into_iter().collect();
+        assert_eq!(syncs, told, "{text}");
+        // The leader's assignment arrives: who still waits gets its part.
+        bench.ask(1, sync(1, one, &[(one, &[0]), (two, &[1])]));
+        bench.run_until(11_100);
+        let answers = bench.replicate();
+        let of_two = answers.iter().filter(|answer| answer.0 == 2).count();
+        assert_eq!(of_two, usize::from(told.is_empty()), "{text}: {answers:?}");
+        assert!(answers.contains(&(1, synced(NONE, &[0]))), "{text}: {answers:?}");
+        assert_eq!(bench.ask(2, sync(1, two, &[])), [(2, synced(NONE, &[1]))], "{text}");
+    }
 }
