@@ -9,8 +9,8 @@ use acklab_vocab::config::SequenceRepair;
 use acklab_vocab::error::ErrorCode;
 use acklab_vocab::ids::{GroupIndex, NodeId, ProducerIndex, RecordId};
 use acklab_vocab::time::SimTime;
-use acklab_vocab::trace::{CommitStyle, RetryReason, RunHeader};
-use std::collections::BTreeMap;
+use acklab_vocab::trace::{CommitStyle, GroupHeader, RetryReason, RunHeader};
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hasher;
 
 use crate::cause::{Anomaly, AnomalyKind, Cause, Evidence, GroupTerms, Promise, Terms};
@@ -19,11 +19,13 @@ use crate::causes::loss::{loss_cause, never_appended};
 use crate::causes::order::{Misplaced, order_cause};
 use crate::causes::phantom::phantom_cause;
 use crate::causes::unlearned::Journey;
+use crate::copies::{Inversions, count_copies};
 use crate::counts::RecordCounts;
 use crate::digest::StableHasher;
 use crate::groups::Groups;
 use crate::groups::summary::GroupVerdict;
 use crate::history::{Note, NoteKind, Notes, RecordHistory};
+use crate::record_fates::RecordFates;
 use crate::records::{NO_PARTITION, Outcome, RecordState, RecordTable};
 use crate::visibility::{Visibility, Visible};
 use crate::world::{Append, AppendId, Partition, World};
@@ -58,20 +60,13 @@ pub struct Fates {
     pub anomalies: Vec<Anomaly>,
     /// Digest of the fates, in hexadecimal.
     pub digest: String,
+    /// Of every single record, if they were asked for.
+    pub every_record: Option<RecordFates>,
 }
 
-/// A record whose first copy stands behind that of a later one.
-struct Inversion {
-    copy: AppendId,
-    ahead: AppendId,
-    ahead_record: RecordId,
-}
-
-type Inversions = BTreeMap<RecordId, Inversion>;
-
-/// Decides every record's fate.
+/// Decides every record's fate. Keeps them one by one if `every_record`.
 #[must_use]
-pub fn decide(evidences: &Evidences<'_>, table: &mut RecordTable) -> Fates {
+pub fn decide(evidences: &Evidences<'_>, table: &mut RecordTable, every_record: bool) -> Fates {
     place_unfinished(evidences.notes, table);
     let inversions = count_copies(evidences, table);
     let mut fates = Fates {
@@ -87,9 +82,11 @@ pub fn decide(evidences: &Evidences<'_>, table: &mut RecordTable) -> Fates {
         .collect();
     let mut digest = StableHasher::default();
     let mut found = Vec::new();
+    let is_decided = |state: &RecordState| {
+        state.copies > 0 || decided.get(state.partition as usize).copied().unwrap_or(true)
+    };
     for (id, state) in table.iter() {
-        let is_decided =
-            state.copies > 0 || decided.get(state.partition as usize).copied().unwrap_or(true);
+        let is_decided = is_decided(state);
         let fate = fate_of(state, is_decided);
         write_fate(&mut digest, id, state, is_decided);
         fates.records.add(&fate);
@@ -101,11 +98,16 @@ pub fn decide(evidences: &Evidences<'_>, table: &mut RecordTable) -> Fates {
         }
         found.extend(anomalies_of(&fate).map(|kind| (id, kind)));
     }
-    let of_groups = crate::groups::fates::decide(evidences, table, &mut digest);
+    let of_groups = crate::groups::fates::decide(evidences, table, &mut digest, every_record);
     fates.groups = of_groups.verdicts;
     fates.digest = digest.hex();
-    fates.anomalies = explain_all(evidences, table, &inversions, &found);
+    let reprocessed = of_groups.anomalies.iter().filter(|of| of.kind == AnomalyKind::Reprocessed);
+    let reprocessed = reprocessed.filter_map(|of| Some((of.group?, of.record))).collect();
+    let seen = Seen { table, inversions: &inversions, reprocessed };
+    fates.anomalies = explain_all(evidences, &seen, &found);
     fates.anomalies.extend(of_groups.anomalies);
+    fates.every_record = every_record
+        .then(|| RecordFates::gather(table, is_decided, of_groups.noted, &fates.anomalies));
     fates
 }
 
@@ -124,50 +126,9 @@ fn place_unfinished(notes: &Notes, table: &mut RecordTable) {
     }
 }
 
-/// Counts the copies in the logs at rest and finds first copies that are out of order.
-fn count_copies(evidences: &Evidences<'_>, table: &mut RecordTable) -> Inversions {
-    let Evidences { header, world, .. } = evidences;
-    let mut inversions = Inversions::new();
-    let instances = header.producers.iter().map(|producer| producer.count.max(1) as usize);
-    let mut latest: Vec<Vec<Option<(u32, AppendId)>>> =
-        instances.map(|count| vec![None; count]).collect();
-    let outputs: Vec<_> = header.groups.iter().filter_map(|group| group.output).collect();
-    for (index, partition) in world.partitions.iter().enumerate() {
-        latest.iter_mut().for_each(|instances| instances.fill(None));
-        let Some(replica) = world.log_at_rest(partition) else { continue };
-        for (position, &id) in replica.log.iter().enumerate() {
-            if evidences.visibility.at(index, position) != Visible::Yes {
-                continue;
-            }
-            let batch = &world.appends[id.index()].batch;
-            for (index, record) in batch.records().iter().enumerate() {
-                let state = table.get_mut(record.id);
-                state.copies = state.copies.saturating_add(1);
-                if state.copies > 1 {
-                    continue;
-                }
-                state.first_copy = batch.base_offset.plus(index as u64);
-                // What an application writes is numbered as what it reads: in no order.
-                if outputs.contains(&record.id.producer) {
-                    continue;
-                }
-                let Some(of_name) = latest.get_mut(record.id.producer.0 as usize) else { continue };
-                let instance = record.id.sequence as usize % of_name.len();
-                match of_name[instance] {
-                    Some((sequence, ahead)) if sequence > record.id.sequence => {
-                        state.mark_reordered();
-                        let ahead_record = RecordId { sequence, ..record.id };
-                        inversions.insert(record.id, Inversion { copy: id, ahead, ahead_record });
-                    }
-                    Some(_) | None => of_name[instance] = Some((record.id.sequence, id)),
-                }
-            }
-        }
-    }
-    inversions
-}
-
-fn fate_of(state: &RecordState, is_decided: bool) -> RecordCounts {
+/// The fate of one record.
+#[must_use]
+pub fn fate_of(state: &RecordState, is_decided: bool) -> RecordCounts {
     let outcome = state.outcome();
     let mut fate = RecordCounts { sent: 1, ..RecordCounts::default() };
     match outcome {
@@ -210,10 +171,10 @@ fn write_fate(digest: &mut StableHasher, id: RecordId, state: &RecordState, is_d
 
 fn explain_all(
     evidences: &Evidences<'_>,
-    table: &RecordTable,
-    inversions: &Inversions,
+    seen: &Seen<'_>,
     found: &[(RecordId, AnomalyKind)],
 ) -> Vec<Anomaly> {
+    let Seen { table, inversions, .. } = *seen;
     let others = inversions.values().map(|inversion| inversion.ahead_record);
     let wanted = found.iter().map(|(id, _)| *id).chain(others);
     let histories = evidences.notes.histories(wanted, &evidences.world.appends);
@@ -221,7 +182,7 @@ fn explain_all(
     let explained = found.iter().map(|&(id, kind)| {
         let state = table.get(id).expect("it was just counted");
         let (histories, lost_track) = (&histories, &lost_track);
-        let case = Case { evidences, id, state, histories, inversions, lost_track };
+        let case = Case { evidences, id, state, histories, seen, lost_track };
         case.explain(kind)
     });
     explained.collect()
@@ -249,13 +210,21 @@ fn lost_track(notes: &Notes) -> BTreeMap<NodeId, SimTime> {
     since
 }
 
+/// What is known of all records by the time at which causes are looked for.
+struct Seen<'a> {
+    table: &'a RecordTable,
+    inversions: &'a Inversions,
+    /// Records of which an application processed a copy again.
+    reprocessed: BTreeSet<(GroupIndex, RecordId)>,
+}
+
 /// One record that needs a cause.
 struct Case<'a> {
     evidences: &'a Evidences<'a>,
     id: RecordId,
     state: &'a RecordState,
     histories: &'a BTreeMap<RecordId, RecordHistory>,
-    inversions: &'a Inversions,
+    seen: &'a Seen<'a>,
     lost_track: &'a BTreeMap<NodeId, SimTime>,
 }
 
@@ -323,6 +292,7 @@ impl<'a> Case<'a> {
             let appended = Some((append.at, world.broker_on(append.node)));
             let cause = match append.at > self.state.completed {
                 true => Cause::JoinedNextTransaction,
+                false if self.was_ended_late(copy) => Cause::EndedByLateMarker,
                 false => Cause::CommittedInLog,
             };
             return (Some(copy), cause, Evidence { appended, ..Evidence::default() });
@@ -331,12 +301,20 @@ impl<'a> Case<'a> {
         (Some(copy), cause, evidence)
     }
 
+    /// The marker that ended its transaction was that of the one before: under
+    /// `transaction.version` 2 a marker carries the epoch of the transaction that comes next.
+    fn was_ended_late(&self, copy: AppendId) -> bool {
+        self.evidences.world.rules.has(ProtocolRule::TransactionsVersion2)
+            && self.append(copy).ended_in_own_epoch
+    }
+
     /// A copy of an acked record at rest that no `read_committed` reader sees.
     fn hidden_copy(&self) -> Option<(Option<AppendId>, Cause, Evidence)> {
         let (copy, visible) = self.at_rest().last()?;
         let append = self.append(copy);
         let appended = Some((append.at, self.evidences.world.broker_on(append.node)));
         let cause = match visible {
+            Visible::Aborted if self.was_ended_late(copy) => Cause::EndedByLateMarker,
             Visible::Aborted => Cause::AbortedInLog,
             Visible::Open => Cause::MarkerLost,
             Visible::Yes => return None,
@@ -350,22 +328,37 @@ impl<'a> Case<'a> {
             return (None, Cause::Unexplained, Evidence::default());
         };
         let world = self.evidences.world;
-        let is_output =
-            self.evidences.header.groups.iter().any(|of| of.output == Some(self.id.producer));
-        if is_output && self.state.is_resent() {
+        if let Some(cause) = self.repeated_input().filter(|_| self.state.is_resent()) {
             let append = self.append(second);
             let appended = Some((append.at, world.broker_on(append.node)));
             let other_offset = offset_in(self.append(first), self.id);
             let evidence = Evidence { appended, other_offset, ..Evidence::default() };
-            return (Some(second), Cause::InputProcessedAgain, evidence);
+            return (Some(second), cause, evidence);
         }
         let copies = Copies { first, second, record: self.id };
         let (cause, evidence) = duplicate_cause(world, &self.journey(), copies);
         (Some(second), cause, evidence)
     }
 
+    /// Why an application wrote the record twice; `None` if no application wrote it that had made it
+    /// from another.
+    fn repeated_input(&self) -> Option<Cause> {
+        let mut groups = self.evidences.header.groups.iter();
+        let writer = groups.position(|of| of.output == Some(self.id.producer))?;
+        let index = GroupIndex(writer as u16);
+        let was_stored_once = |input: RecordId| {
+            let copies = self.seen.table.get(input).map_or(0, |state| state.copies);
+            copies < 2 || self.seen.reprocessed.contains(&(index, input))
+        };
+        let input = input_of(self.id, &self.evidences.header.groups[writer]);
+        Some(match input.is_none_or(was_stored_once) {
+            true => Cause::InputProcessedAgain,
+            false => Cause::InputStoredAgain,
+        })
+    }
+
     fn explain_order(&self) -> (Option<AppendId>, Cause, Evidence) {
-        let Some(inversion) = self.inversions.get(&self.id) else {
+        let Some(inversion) = self.seen.inversions.get(&self.id) else {
             return (None, Cause::Unexplained, Evidence::default());
         };
         let copy = self.append(inversion.copy);
@@ -466,6 +459,14 @@ impl<'a> Case<'a> {
     }
 }
 
+/// The record that an application made this one from.
+fn input_of(output: RecordId, writer: &GroupHeader) -> Option<RecordId> {
+    let count = writer.writers.len() as u32;
+    let place = output.sequence.checked_rem(count)?;
+    let producer = *writer.writers.get(place as usize)?;
+    Some(RecordId { producer, sequence: output.sequence / count })
+}
+
 /// What had been promised for a record, but for its sequences and for groups.
 #[must_use]
 pub fn terms(
@@ -514,6 +515,7 @@ pub fn group_terms(
             && !of.is_some_and(|of| of.has_unfenced_offsets),
         transactions_version_2: has(ProtocolRule::TransactionsVersion2),
         verifies_writes: has(ProtocolRule::VerifyTransactionalWrites),
+        strict_marker_epochs: has(ProtocolRule::StrictMarkerEpochs),
         validates_positions: has(ProtocolRule::ValidatePosition),
         owned_carries_generation: has(ProtocolRule::OwnedPartitionsCarryGeneration),
         log_was_at_risk: has_expired

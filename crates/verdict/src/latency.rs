@@ -11,12 +11,23 @@ pub struct Latency {
     pending: (u64, u64),
     /// The histogram rounds; this does not.
     longest: u64,
+    /// Every single one, if they are kept.
+    samples: Option<Vec<LatencySample>>,
+}
+
+/// How long one record took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LatencySample {
+    /// When it was created.
+    pub since: SimTime,
+    /// How long it took, in microseconds.
+    pub micros: u64,
 }
 
 impl Default for Latency {
     fn default() -> Self {
         let histogram = Histogram::new_with_bounds(1, 1 << 24, 3).expect("bounds are valid");
-        let mut latency = Latency { histogram, pending: (0, 0), longest: 0 };
+        let mut latency = Latency { histogram, pending: (0, 0), longest: 0, samples: None };
         latency.histogram.auto(true);
         latency
     }
@@ -36,9 +47,23 @@ pub struct LatencySummary {
 }
 
 impl Latency {
+    /// Keeps every single one from now on.
+    pub fn keep_samples(&mut self) {
+        self.samples.get_or_insert_default();
+    }
+
+    /// Every single one since they are kept, in the order of the trace.
+    #[must_use]
+    pub fn samples(&self) -> &[LatencySample] {
+        self.samples.as_deref().unwrap_or_default()
+    }
+
     /// A record took from `since` until `until`.
     pub fn record(&mut self, since: SimTime, until: SimTime) {
         let micros = until.since(since).as_micros();
+        if let Some(samples) = &mut self.samples {
+            samples.push(LatencySample { since, micros });
+        }
         if self.pending.0 != micros {
             self.flush();
             self.pending.0 = micros;

@@ -11,6 +11,7 @@
 
 pub mod cause;
 pub mod causes;
+mod copies;
 pub mod counts;
 pub mod digest;
 pub mod explain;
@@ -22,7 +23,9 @@ pub mod json;
 mod judge;
 pub mod latency;
 pub mod names;
+pub mod record_fates;
 pub mod records;
+pub mod sentences;
 pub mod timeline;
 pub mod trace_file;
 pub mod transactions;
@@ -37,7 +40,8 @@ pub use explain::{Biographer, Life, Locator};
 pub use groups::summary::{GroupCounts, GroupVerdict};
 pub use invariants::Violation;
 pub use json::{RunFacts, to_json};
-pub use judge::Judge;
+pub use judge::{Concluded, Judge};
+pub use record_fates::{Copies, GroupFate, LogFate, Progress, RecordFates};
 pub use timeline::TimelineEntry;
 pub use trace_file::{TraceWriter, read_trace};
 pub use verdict::{CauseCount, Unavailability, Verdict};

@@ -126,3 +126,53 @@ pub fn seconds(duration: SimDuration) -> String {
     let tenths = (millis + 50) / 100;
     format!("{}.{} s", grouped(tenths / 10), tenths % 10)
 }
+
+/// `3 of 29,993 acked (0.010 %)`
+#[must_use]
+pub fn share(part: u64, whole: u64, of: &str) -> String {
+    format!("{} of {} {of} ({})", grouped(part), grouped(whole), percent(part, whole))
+}
+
+/// A share with three significant digits or so; nothing of nothing is 0 %.
+#[must_use]
+pub fn percent(part: u64, whole: u64) -> String {
+    if part == 0 || whole == 0 {
+        return "0 %".to_owned();
+    }
+    if part == whole {
+        return "100 %".to_owned();
+    }
+    let thousandths = (u128::from(part) * 100_000 + u128::from(whole) / 2) / u128::from(whole);
+    let (units, rest) = (thousandths / 1_000, thousandths % 1_000);
+    match (units, rest) {
+        (0, 0) => "< 0.001 %".to_owned(),
+        (0, _) => format!("0.{rest:03} %"),
+        (1..10, _) => format!("{units}.{:02} %", rest / 10),
+        (_, _) => format!("{units}.{} %", rest / 100),
+    }
+}
+
+/// A time measured in microseconds, in the unit a person would choose, with three significant
+/// digits or so.
+#[must_use]
+pub fn micros(micros: u64) -> String {
+    let rounded = match micros {
+        0 => return "0 ms".to_owned(),
+        1..10_000 => micros,
+        10_000..1_000_000 => micros / 100 * 100,
+        _ => micros / 10_000 * 10_000,
+    };
+    SimDuration::from_micros(rounded).to_string()
+}
+
+/// A word as a shell reads it back.
+#[must_use]
+pub fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-+=:,./@%#".contains(c);
+    let safe_start = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
+    if word.starts_with(safe_start) && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}

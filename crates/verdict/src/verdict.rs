@@ -100,6 +100,8 @@ pub struct Unavailability {
     pub leaderless_total: SimDuration,
     /// The longest time between two accepted writes while the workload ran.
     pub write_gap_longest: SimDuration,
+    /// All gaps of 100 ms or more between two accepted writes while the workload ran.
+    pub write_gap_total: SimDuration,
 }
 
 /// What happened in the cluster after time zero, counted.

@@ -129,6 +129,11 @@ causes! {
         "the application that wrote it had processed its input once more",
         "transactions that commit the input's offsets as well, with membership (KIP-447)";
 
+    /// The record that it was made from is stored several times, and each copy was processed.
+    InputStoredAgain = "input_stored_again",
+        "the record that it was made from is stored several times, and each copy was processed",
+        "what keeps the input from being stored twice: enable.idempotence=true, transactions";
+
     // ---- reordered ------------------------------------------------------------------------------
     /// A later batch had been appended by the time it was sent again.
     RetriedBehindLaterBatch = "retried_behind_later_batch",
@@ -173,10 +178,15 @@ causes! {
     CommittedInLog = "committed_in_log",
         "reported as aborted, but committed in the log: an EndTxn hit the wrong transaction",
         "transaction.version 2 (Kafka 4.0, KIP-890): each transaction has an epoch of its own";
+    /// `transaction.version` 2: the marker of the transaction before, late or sent again, has ended
+    /// this one, in another way than its producer was told.
+    EndedByLateMarker = "ended_by_late_marker",
+        "the marker of the transaction before came late and ended this one, in the other way",
+        "Kafka 4.2 or later (KIP-1228): a marker needs a higher epoch than the records it ends";
     /// It reached the log after the marker of its own transaction.
     JoinedNextTransaction = "joined_next_transaction",
         "it reached the log after its transaction had ended, and was committed with the next one",
-        "Kafka 3.6 or later (KIP-890, part 1): writes are verified with the coordinator";
+        "Kafka 4.0 or later (KIP-890): writes are verified, and each transaction has its own epoch";
 
     // ---- lost, in a transaction -----------------------------------------------------------------
     /// Its producer was told that the transaction was committed; a marker has aborted it.

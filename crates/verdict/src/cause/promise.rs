@@ -61,6 +61,8 @@ pub struct GroupTerms {
     pub transactions_version_2: bool,
     /// The first write of a transaction is verified (KIP-890, part 1).
     pub verifies_writes: bool,
+    /// A marker needs a higher epoch than the records that it ends (KIP-1228).
+    pub strict_marker_epochs: bool,
     /// Positions are checked against the leader's epochs (KIP-320).
     pub validates_positions: bool,
     /// Members say in which generation they got what they own (KIP-792).
@@ -77,6 +79,7 @@ impl GroupTerms {
         fences_offsets: true,
         transactions_version_2: true,
         verifies_writes: true,
+        strict_marker_epochs: true,
         validates_positions: true,
         owned_carries_generation: true,
         log_was_at_risk: false,
@@ -143,7 +146,10 @@ enum Rule {
     Idempotence,
     /// A transaction ends as its producer was told (KIP-890, part 2).
     TransactionEnd,
-    /// A write belongs to the transaction in which it was sent (KIP-890, part 1).
+    /// A marker ends the transaction that it was written for (KIP-1228).
+    TransactionMarker,
+    /// A write belongs to the transaction in which it was sent (KIP-890: part 1 looks whether there
+    /// is a transaction, part 2 whether it is the same).
     TransactionWrite,
     /// Markers last.
     Marker,
@@ -180,7 +186,13 @@ impl Rule {
             Rule::TransactionEnd => {
                 GroupTerms::known_unless(group.transactions_version_2, "KIP-890")
             }
-            Rule::TransactionWrite => GroupTerms::known_unless(group.verifies_writes, "KIP-890"),
+            Rule::TransactionMarker => {
+                GroupTerms::known_unless(group.strict_marker_epochs, "KIP-1228")
+            }
+            Rule::TransactionWrite => {
+                let is_fenced = group.verifies_writes && group.transactions_version_2;
+                GroupTerms::known_unless(is_fenced, "KIP-890")
+            }
             Rule::Marker if group.log_was_at_risk => Promise::Kept,
             Rule::Marker => GroupTerms::known_unless(group.transactions_version_2, "KIP-890"),
             Rule::Ownership => {
@@ -225,6 +237,7 @@ impl Cause {
             | Cause::FirstCopyTruncated
             | Cause::OldRequestExecuted => Rule::Idempotence,
             Cause::CommittedInLog | Cause::AbortedInLog => Rule::TransactionEnd,
+            Cause::EndedByLateMarker => Rule::TransactionMarker,
             Cause::JoinedNextTransaction => Rule::TransactionWrite,
             Cause::MarkerLost => Rule::Marker,
             Cause::TwoOwners => Rule::Ownership,
@@ -253,6 +266,7 @@ impl Cause {
             | Cause::Acks0NeverArrived
             | Cause::Acks0Refused
             | Cause::ResentByApplication
+            | Cause::InputStoredAgain
             | Cause::TimedOutButStored
             | Cause::AckLostButStored
             | Cause::LeaderMovedButStored
@@ -297,6 +311,7 @@ impl Cause {
             Rule::Always
             | Rule::Sequences
             | Rule::TransactionEnd
+            | Rule::TransactionMarker
             | Rule::TransactionWrite
             | Rule::Ownership => "",
         }
@@ -308,7 +323,9 @@ impl Cause {
                 "unclean.leader.election.enable=true prefers availability to committed records"
             }
             Cause::UnflushedPowerLoss => "Kafka acknowledges from the page cache",
-            Cause::ResentByApplication => "every send of the application is a record to Kafka",
+            Cause::ResentByApplication | Cause::InputStoredAgain => {
+                "every send of the application is a record to Kafka"
+            }
             Cause::TimedOutButStored
             | Cause::AckLostButStored
             | Cause::LeaderMovedButStored

@@ -132,23 +132,30 @@ impl Case<'_> {
                 self.failed().last().map_or(Cause::ClosedWithoutCommit, |of| of_failure(of.failure))
             }
             Ending::Removed(reason, paused) => self.removed(reason, paused),
-            Ending::GivenUp { lost: false } => match self.left_after(moment) {
-                Some(LeaveReason::Closed) if self.failed().next().is_none() => {
-                    Cause::ClosedWithoutCommit
-                }
-                Some(LeaveReason::Unsubscribed) => Cause::ResubscribedBeforeCommit,
-                Some(LeaveReason::PollTimeout) => Cause::MaxPollIntervalExceeded,
-                Some(LeaveReason::Closed) | None => self
-                    .failed()
-                    .last()
-                    .map_or(Cause::RevokedBeforeCommit, |of| of_failure(of.failure)),
-            },
+            Ending::GivenUp { lost: false } => self.left(self.left_after(moment)),
+            Ending::GivenUp { lost: true } if self.left_before(moment).is_some() => {
+                self.left(self.left_before(moment))
+            }
             Ending::GivenUp { lost: true } => match self.removal_before(moment) {
                 Some(removed) => self.removed(removed.reason, removed.paused),
                 None if !self.was_left_behind(moment) => Cause::MembershipForgotten,
                 None if self.failed().next().is_some() => Cause::CommitRefusedAfterRebalance,
                 None => Cause::RebalanceTimeoutExceeded,
             },
+        }
+    }
+
+    /// It gave the partition up, as it left by itself or was asked to.
+    fn left(&self, reason: Option<LeaveReason>) -> Cause {
+        match reason {
+            Some(LeaveReason::Closed) if self.failed().next().is_none() => {
+                Cause::ClosedWithoutCommit
+            }
+            Some(LeaveReason::Unsubscribed) => Cause::ResubscribedBeforeCommit,
+            Some(LeaveReason::PollTimeout) => Cause::MaxPollIntervalExceeded,
+            Some(LeaveReason::Closed) | None => {
+                self.failed().last().map_or(Cause::RevokedBeforeCommit, |of| of_failure(of.failure))
+            }
         }
     }
 
@@ -233,6 +240,14 @@ impl Case<'_> {
             self.is_between(*at) && (*at > moment || at.at == moment.at)
         };
         left.iter().find(near).map(|&(_, reason)| reason)
+    }
+
+    /// Why the old owner had left by itself, though its coordinator may not have heard of it, before
+    /// it took the partition for lost.
+    fn left_before(&self, moment: Moment) -> Option<LeaveReason> {
+        let left = self.scope.member(self.old.node)?.left.iter().rev();
+        let mut before = left.filter(|(at, _)| self.is_between(*at) && *at < moment);
+        before.next().map(|&(_, reason)| reason)
     }
 
     /// A static member that did not join a rebalance in time stays one, and is told

@@ -83,7 +83,7 @@ fn first_passing<'a>(scope: &'a Scope<'_>, offset: Offset) -> Option<Passing<'a>
     let mut commits = scope.track.commits.iter();
     let commit = commits.find_map(|commit| {
         let past = commit.offset.filter(|committed| *committed > offset)?;
-        Some((commit.moment, commit.node?, past))
+        Some((commit.moment, commit.author?, past))
     });
     match (reset, commit) {
         (Some(jump), Some((moment, ..))) if jump.moment < moment => Some(Passing::Reset(jump)),

@@ -106,6 +106,12 @@ impl Biographer {
         self
     }
 
+    /// The steps of its life so far.
+    #[must_use]
+    pub fn lines(&self) -> &[LifeLine] {
+        &self.lines
+    }
+
     /// Its life, with the ending that the judge of the same run gives it.
     #[must_use]
     pub fn finish(self, verdict: &Verdict) -> Life {

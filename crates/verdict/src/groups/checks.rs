@@ -8,7 +8,8 @@ use acklab_vocab::trace::{Stamped, TraceEvent};
 use std::sync::Arc;
 
 use super::Groups;
-use super::journal::replay;
+use super::journal::{replay, standing};
+use crate::invariants::accepted_commit::{self, Standing};
 use crate::invariants::fenced_commit::{self, Committer, LINGER};
 use crate::invariants::{committed_bounded, committed_explained, one_owner};
 use crate::world::World;
@@ -135,6 +136,29 @@ impl Groups {
         };
         let text = fenced_commit::check(committer, appended, linger);
         world.breach(scene, &fenced_commit::INVARIANT, text);
+    }
+
+    /// A coordinator that another has replaced accepted a commit.
+    pub(super) fn check_late_commit(&self, world: &mut World, stamped: &Stamped) {
+        let TraceEvent::CommitAnswered { group: id, offsets, .. } = &stamped.event else { return };
+        let Some(first) = offsets.first() else { return };
+        let Some(home) = self.groups.get(usize::from(id.0)).and_then(|group| group.home) else {
+            return;
+        };
+        let successor = self.coordinators.current(home);
+        let replica = |node: NodeId| world.partitions[home].replica(node);
+        let Some((own, other)) = replica(stamped.node).zip(successor.and_then(replica)) else {
+            return;
+        };
+        let standing = Standing {
+            is_committed: standing(world, own, *id, first) == Some(true),
+            is_known: standing(world, other, *id, first).is_some(),
+        };
+        let awaits_replication = world.rules.has(ProtocolRule::EventLoopGroupCoordinator);
+        let text = accepted_commit::check(first.offset, standing, awaits_replication);
+        if let Some(scene) = world.scene(stamped, world.partitions[home].id) {
+            world.breach(scene, &accepted_commit::INVARIANT, text);
+        }
     }
 
     /// Offsets became the committed ones.

@@ -4,6 +4,7 @@
 //! Mirrors `ClassicGroup`, `ConsumerGroup` and `OffsetMetadataManager` from outside. Several
 //! applications may use one group.
 
+use acklab_vocab::api::OffsetToCommit;
 use acklab_vocab::error::ErrorCode;
 use acklab_vocab::ids::{Generation, MemberId, NodeId, Offset, TopicPartition};
 use acklab_vocab::time::SimTime;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 use super::reading::Moment;
 use super::rebalances::Rebalances;
+use crate::world::World;
 
 /// A change of a group's committed offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +23,9 @@ pub struct Commit {
     pub moment: Moment,
     /// Who had committed it; `None` if a coordinator read it from its log.
     pub node: Option<NodeId>,
+    /// Who had asked for it, also if a coordinator read it from its log; `None` if nobody is known
+    /// to have.
+    pub author: Option<NodeId>,
     /// The offset; `None` where there is none any more.
     pub offset: Option<Offset>,
     /// The highest that had ever been committed by then.
@@ -49,6 +54,8 @@ pub struct OffsetTrack {
     pub commits: Vec<Commit>,
     /// Commits that failed, in the order of the trace.
     pub failed: Vec<FailedCommit>,
+    /// Who has asked for which offset, in the order of the trace.
+    asked: Vec<(Offset, NodeId)>,
     /// Offsets in the coordinator's log that are not visible yet, in the order of the log, and when
     /// each was appended (the marker of its transaction, if it is in one).
     pub appended: VecDeque<(Option<Offset>, SimTime)>,
@@ -65,8 +72,22 @@ impl OffsetTrack {
     pub fn commit(&mut self, moment: Moment, node: Option<NodeId>, offset: Option<Offset>) {
         let highest = self.commits.last().map_or(Offset(0), |last| last.highest);
         let highest = highest.max(offset.unwrap_or(Offset(0)));
+        let author = node.or_else(|| self.who_asked(offset?));
         self.current = offset;
-        self.commits.push(Commit { moment, node, offset, highest });
+        self.commits.push(Commit { moment, node, author, offset, highest });
+    }
+
+    /// A process asks for an offset to be committed.
+    pub fn ask(&mut self, node: NodeId, offset: Offset) {
+        if self.asked.last() != Some(&(offset, node)) {
+            self.asked.push((offset, node));
+        }
+    }
+
+    /// Who asked for an offset last.
+    fn who_asked(&self, offset: Offset) -> Option<NodeId> {
+        let mut asked = self.asked.iter().rev();
+        asked.find(|(of, _)| *of == offset).map(|&(_, node)| node)
     }
 
     /// The changes before a moment.
@@ -138,6 +159,15 @@ impl Group {
     #[must_use]
     pub fn new(partitions: usize) -> Self {
         Group { tracks: vec![OffsetTrack::default(); partitions], ..Group::default() }
+    }
+
+    /// A process asks for offsets to be committed.
+    pub fn ask(&mut self, world: &World, node: NodeId, offsets: &[OffsetToCommit]) {
+        for of in offsets {
+            if let Some(partition) = world.index_of(of.partition) {
+                self.tracks[partition].ask(node, of.offset);
+            }
+        }
     }
 
     /// A process is a member.

@@ -40,6 +40,14 @@ impl Coordinators {
         newest.is_some_and(|newest| newest < epoch)
     }
 
+    /// The broker that took a partition over last.
+    #[must_use]
+    pub fn current(&self, home: usize) -> Option<NodeId> {
+        let newest = self.newest.get(&home)?;
+        let mut of_home = self.loaded.range((home, NodeId(0))..=(home, NodeId(u16::MAX)));
+        of_home.find(|(_, epoch)| *epoch == newest).map(|(&(_, node), _)| node)
+    }
+
     /// Another broker has taken the partition over.
     #[must_use]
     pub fn is_zombie(&self, home: usize, node: NodeId) -> bool {
@@ -149,5 +157,6 @@ mod tests {
         assert!(!coordinators.is_zombie(4, NodeId(1)));
         assert!(coordinators.loaded(3, NodeId(1), LeaderEpoch(6)));
         assert!(coordinators.is_zombie(3, NodeId(2)) && !coordinators.is_zombie(3, NodeId(1)));
+        assert_eq!((coordinators.current(3), coordinators.current(4)), (Some(NodeId(1)), None));
     }
 }

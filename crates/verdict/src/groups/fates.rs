@@ -20,6 +20,7 @@ use crate::causes::reprocessing::reprocessing_cause;
 use crate::causes::skipping::{Unprocessed, skipping_cause};
 use crate::digest::StableHasher;
 use crate::fates::{self, Evidences};
+use crate::record_fates::{GroupFate, Noted, Progress};
 use crate::records::RecordTable;
 use crate::visibility::Visible;
 use crate::world::{AppendId, EpochSpans};
@@ -32,14 +33,17 @@ pub struct GroupFates {
     pub verdicts: Vec<GroupVerdict>,
     /// Every anomaly, by application, partition and offset.
     pub anomalies: Vec<Anomaly>,
+    /// By application: every record that it met, if they were asked for.
+    pub(crate) noted: Vec<Vec<Noted>>,
 }
 
-/// Decides the fates, and writes them into the digest.
+/// Decides the fates, and writes them into the digest. Notes every record's if `every_record`.
 #[must_use]
 pub fn decide(
     evidences: &Evidences<'_>,
     table: &RecordTable,
     digest: &mut StableHasher,
+    every_record: bool,
 ) -> GroupFates {
     let mut fates = GroupFates::default();
     for (index, header) in evidences.header.groups.iter().enumerate() {
@@ -53,6 +57,7 @@ pub fn decide(
             anomalies: Vec::new(),
             several: BTreeMap::new(),
             ghosts: BTreeSet::new(),
+            noted: every_record.then(Vec::new),
         };
         walk.ghosts();
         for reading in &walk.application.readings {
@@ -62,6 +67,7 @@ pub fn decide(
         walk.write(digest);
         fates.verdicts.push(verdict(evidences, index, walk.counts));
         fates.anomalies.append(&mut walk.anomalies);
+        fates.noted.extend(walk.noted);
     }
     fates
 }
@@ -79,6 +85,8 @@ struct Walk<'a> {
     several: BTreeMap<RecordId, Several>,
     /// Records of which a copy was processed that is not in a log at rest.
     ghosts: BTreeSet<RecordId>,
+    /// What became of every record that it met, in parts; if that was asked for.
+    noted: Option<Vec<Noted>>,
 }
 
 /// What became of the copies of one record.
@@ -173,6 +181,7 @@ impl<'a> Walk<'a> {
             return;
         }
         self.counts.ghost += 1;
+        self.note(record, GroupFate { ghost: true, ..GroupFate::default() });
         let world = self.evidences.world;
         let append = &world.appends[id.index()];
         let partition = &world.partitions[append.partition as usize];
@@ -271,6 +280,7 @@ impl<'a> Walk<'a> {
     fn copy(&mut self, copy: AtRest, place: usize, passed: Offset, causes: &mut Causes<'a>) {
         if copy.processed > 1 {
             self.counts.reprocessed += 1;
+            self.note(copy.record, GroupFate { reprocessed: true, ..GroupFate::default() });
             self.counts.extra_processings += u64::from(copy.processed - 1);
             let (cause, group) = causes.of_repetition(&copy);
             self.anomaly(AnomalyKind::Reprocessed, cause, group, copy);
@@ -287,12 +297,25 @@ impl<'a> Walk<'a> {
             }
         } else if is_processed {
             self.counts.processed += 1;
+            self.note_progress(copy.record, Progress::Processed);
         } else if is_passed {
             self.counts.skipped += 1;
+            self.note_progress(copy.record, Progress::Skipped);
             let (cause, group) = causes.of_gap(&copy);
             self.anomaly(AnomalyKind::Skipped, cause, group, copy);
         } else {
             self.counts.pending += 1;
+            self.note_progress(copy.record, Progress::Pending);
+        }
+    }
+
+    fn note_progress(&mut self, record: RecordId, progress: Progress) {
+        self.note(record, GroupFate { progress, ..GroupFate::default() });
+    }
+
+    fn note(&mut self, record: RecordId, fate: GroupFate) {
+        if let Some(noted) = &mut self.noted {
+            noted.push((record, fate));
         }
     }
 
@@ -302,16 +325,20 @@ impl<'a> Walk<'a> {
             if several.processed > 0 {
                 self.counts.processed += 1;
                 self.counts.processed_copies += u64::from(several.processed > 1);
+                let (progress, processed_copies) = (Progress::Processed, several.processed > 1);
+                self.note(record, GroupFate { progress, processed_copies, ..GroupFate::default() });
             } else if let Some((place, append, offset)) =
                 several.skipped.filter(|_| several.pending == 0)
             {
                 self.counts.skipped += 1;
+                self.note_progress(record, Progress::Skipped);
                 let reading = &self.application.readings[place];
                 let copy = AtRest { record, offset, append, processed: 0 };
                 let (cause, group) = Causes::new(self, reading, Vec::new()).of_gap(&copy);
                 self.anomaly(AnomalyKind::Skipped, cause, group, copy);
             } else {
                 self.counts.pending += 1;
+                self.note_progress(record, Progress::Pending);
             }
         }
     }

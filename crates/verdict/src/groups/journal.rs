@@ -4,6 +4,8 @@
 //! of an aborted one never count (KIP-98, `OffsetMetadataManager.replay`). Leaves out group metadata
 //! but for the place where it is written.
 
+use acklab_vocab::api::OffsetToCommit;
+use acklab_vocab::group::OffsetRecord;
 use acklab_vocab::ids::{GroupId, Offset, ProducerId};
 use acklab_vocab::record::{Payload, RecordBatch};
 use acklab_vocab::time::SimTime;
@@ -97,6 +99,27 @@ impl Journal {
             }
         }
     }
+}
+
+/// Whether a commit of a group is in a replica's log, and below its high watermark: the last such
+/// one counts.
+#[must_use]
+pub fn standing(
+    world: &World,
+    replica: &Replica,
+    group: GroupId,
+    commit: &OffsetToCommit,
+) -> Option<bool> {
+    let is_it = |record: &OffsetRecord| {
+        let offset = record.committed.map(|committed| committed.offset);
+        (record.group, record.partition, offset) == (group, commit.partition, Some(commit.offset))
+    };
+    replica.log.iter().rev().find_map(|id| {
+        let batch = &world.appends[id.index()].batch;
+        let Payload::Offsets(records) = &batch.payload else { return None };
+        let is_committed = batch.next_offset() <= replica.high_watermark;
+        records.iter().any(is_it).then_some(is_committed)
+    })
 }
 
 /// What a replica's log says of the offsets of one group: by partition, what it may be taken for.

@@ -56,6 +56,14 @@ impl Groups {
         self.update_standstill(application, node, at);
     }
 
+    /// A partition has been created.
+    pub fn on_partition_created(&mut self, partition: usize, at: SimTime) {
+        let readings = self.applications.iter_mut().flat_map(|of| of.readings.iter_mut());
+        for reading in readings.filter(|reading| reading.partition == partition) {
+            reading.standstill.created(at);
+        }
+    }
+
     /// A process owns nothing any more.
     fn disown(&mut self, application: usize, node: NodeId, at: SimTime) {
         let members = &self.members;
@@ -185,6 +193,13 @@ impl Groups {
                     let failed = FailedCommit { moment, node, offset: of.offset, failure };
                     group.tracks[partition].failed.push(failed);
                 }
+            }
+            TraceEvent::CommitSent { offsets, .. } => {
+                let group = self.applications[application].group;
+                if let Some(group) = self.groups.get_mut(group) {
+                    group.ask(world, node, offsets);
+                }
+                return;
             }
             TraceEvent::CommitCompleted { failure: None, .. } => return,
             _ => return,

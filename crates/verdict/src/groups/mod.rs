@@ -116,6 +116,7 @@ impl Groups {
             | TraceEvent::MembershipLost { .. }
             | TraceEvent::PositionFromCommitted { .. }
             | TraceEvent::PositionReset { .. }
+            | TraceEvent::CommitSent { .. }
             | TraceEvent::CommitCompleted { .. } => self.observe_member(world, stamped),
             TraceEvent::RecordsProcessed { .. }
             | TraceEvent::ApplicationFailed { .. }
@@ -263,11 +264,19 @@ impl Groups {
     fn observe_offsets(&mut self, world: &mut World, stamped: &Stamped) {
         match &stamped.event {
             TraceEvent::CommitAnswered {
-                group: id, from, error, member, transactional, ..
+                group: id,
+                from,
+                error,
+                member,
+                transactional,
+                offsets,
+                ..
             } => {
                 let speaks = self.speaks_for(*id, stamped.node);
                 if error.is_none() && speaks {
                     self.check_commit(world, stamped);
+                } else if error.is_none() {
+                    self.check_late_commit(world, stamped);
                 }
                 let counts = stamped.at >= SimTime::ZERO;
                 if let Some(index) = self.application_on(*from) {
@@ -284,6 +293,7 @@ impl Groups {
                     false => self.groups.get_mut(usize::from(id.0)),
                 };
                 let Some(group) = group else { return };
+                group.ask(world, *from, offsets);
                 if *error != ErrorCode::None && counts {
                     match group.refused.iter_mut().find(|(of, _)| of == error) {
                         Some((_, count)) => *count += 1,

@@ -2,7 +2,7 @@
 //!
 //! An owner is a process that holds the partition by its own account, runs, and has not been
 //! removed by the coordinator. The time counts from time zero, or from the first start of the
-//! application if that is later, until the run ends.
+//! application if that is later, or from the partition's creation, until the run ends.
 
 use acklab_vocab::time::{SimDuration, SimTime};
 
@@ -23,6 +23,11 @@ impl Standstill {
     /// Nobody works on it from now on.
     pub fn begin(&mut self, at: SimTime) {
         self.since.get_or_insert(at);
+    }
+
+    /// The partition is there only now: nobody could have worked on it before.
+    pub fn created(&mut self, at: SimTime) {
+        self.since = self.since.map(|since| since.max(at));
     }
 
     /// Somebody works on it, or the run is over.
@@ -52,5 +57,16 @@ mod tests {
         standstill.begin(SimTime::from_millis(10));
         standstill.end(SimTime::from_millis(30));
         assert_eq!((standstill.total.as_millis(), standstill.spells), (30, 1));
+    }
+
+    #[test]
+    fn what_is_not_there_does_not_stand_still() {
+        let mut standstill = Standstill::default();
+        standstill.created(SimTime::from_millis(5));
+        assert_eq!(standstill, Standstill::default());
+        standstill.begin(SimTime::from_millis(10));
+        standstill.created(SimTime::from_millis(70));
+        standstill.end(SimTime::from_millis(90));
+        assert_eq!((standstill.total.as_millis(), standstill.spells), (20, 1));
     }
 }

@@ -3,6 +3,8 @@
 use acklab_vocab::api::{Acks, LeaveReason};
 use acklab_vocab::config::ConsumerLibrary;
 use acklab_vocab::error::ErrorCode;
+use acklab_vocab::ids::{GroupIndex, ProducerIndex, RecordId};
+use acklab_vocab::record::Record;
 use acklab_vocab::trace::{
     ApplicationReaction, CommitFailure, CommitStyle, PartitionChangeReason, PositionSource,
     RebalanceReason, RemovalReason, TraceEvent, TruncationReason,
@@ -14,6 +16,7 @@ use crate::cause::{AnomalyKind, Cause, Promise};
 use crate::testing::{PARTITION, Trace, member, trace};
 use crate::{Verdict, cause};
 use acklab_vocab::time::SimDuration;
+use std::sync::Arc;
 
 /// Ten records in two batches, committed; member 0 owns the partition from offset 0 on.
 fn owned(commit: CommitStyle) -> Trace {
@@ -182,6 +185,18 @@ fn a_close_without_a_commit() {
     assert_reprocessed(&trace, Cause::ClosedWithoutCommit, Promise::Kept, 2);
 }
 
+/// The coordinator is down when a member leaves for want of `poll()`; the next one has never heard
+/// of that, and tells the member only that its epoch is over.
+#[test]
+fn a_member_that_left_without_being_heard_and_is_fenced_later() {
+    let mut trace = owned(CommitStyle::Auto);
+    trace.process(0, 0..2);
+    trace.fact(member(0), TraceEvent::LeftGroup { reason: LeaveReason::PollTimeout });
+    let refused = CommitFailure::CommitFailed(Some(ErrorCode::StaleMemberEpoch));
+    trace.commit_fails(0, 2, refused).give_up(0, true).taken_over(0).process(1, 0..10);
+    assert_reprocessed(&trace, Cause::MaxPollIntervalExceeded, Promise::Kept, 2);
+}
+
 #[test]
 fn an_application_that_stops_for_a_refused_commit() {
     let mut trace = owned(CommitStyle::SyncPerBatch);
@@ -226,6 +241,103 @@ fn two_applications_share_a_group() {
     assert_eq!(verdict.groups["audit"].counts.skipped, 10);
     let cause = Cause::OverwrittenByOtherApplication;
     assert_eq!(causes(&verdict, AnomalyKind::Skipped), [(cause, Promise::Kept, 10)]);
+}
+
+/// An application `copy` reads what producer 0 writes; the last of the producers is its own.
+fn copied(processed_again: bool) -> Trace {
+    let mut trace = owned(CommitStyle::InTransaction);
+    let mut copies = trace.header.producers[0].clone();
+    copies.name = "copies".to_owned();
+    trace.header.producers.push(copies);
+    let application = &mut trace.header.groups[0];
+    application.writers = vec![ProducerIndex(0)];
+    application.output = Some(ProducerIndex(1));
+    trace.process(0, 0..10);
+    if processed_again {
+        trace.kill_member(0).taken_over(0).process(1, 0..10);
+    } else {
+        trace.append(1, 0..10).replicate(1, 2).replicate(1, 3).high_watermark(1, 20);
+        trace.process(0, 10..20);
+    }
+    trace.append_output(3).append_output(3)
+}
+
+impl Trace {
+    /// The application writes what it has made of a record: again, if it has done so before.
+    fn append_output(mut self, sequence: u32) -> Self {
+        let producer = ProducerIndex(1);
+        let id = RecordId { producer, sequence };
+        let records = Arc::new([Record { id, attempt: 0, size: 10 }]);
+        let is_again = self.facts.iter().any(|fact| match &fact.event {
+            TraceEvent::RecordsCreated { producer: of, first, .. } => {
+                (*of, *first) == (producer, sequence)
+            }
+            _ => false,
+        });
+        let event = match is_again {
+            true => TraceEvent::RecordsResent { records },
+            false => TraceEvent::RecordsCreated { producer, first: sequence, stride: 1, count: 1 },
+        };
+        self.fact(member(0), event);
+        self.append_records(1, Arc::new([Record { id, attempt: u16::from(is_again), size: 10 }]));
+        self
+    }
+}
+
+#[test]
+fn what_was_made_of_a_record_that_is_stored_twice_is_stored_twice() {
+    for (processed_again, cause, promise) in [
+        (true, Cause::InputProcessedAgain, Promise::KnownViolation("KIP-890")),
+        (false, Cause::InputStoredAgain, Promise::Kept),
+    ] {
+        let verdict = copied(processed_again).judge();
+        let of_output = verdict.anomalies.iter().filter(|of| of.record.producer.0 == 1);
+        let found: Vec<_> = of_output
+            .map(|of| (of.kind, of.cause, of.promise))
+            .filter(|of| of.0 != AnomalyKind::Phantom)
+            .collect();
+        assert_eq!(found, [(AnomalyKind::Duplicated, cause, promise)]);
+    }
+}
+
+/// What an application writes is numbered as what it reads; the order is that in which it wrote.
+#[test]
+fn what_an_application_wrote_is_in_the_order_in_which_it_did() {
+    let written = |appended: [u32; 3]| {
+        let mut trace = owned(CommitStyle::Auto);
+        trace.header.groups[0].output = Some(ProducerIndex(1));
+        trace.header.groups[0].instances = 1;
+        let mut copies = trace.header.producers[0].clone();
+        copies.name = "copies".to_owned();
+        trace.header.producers.push(copies);
+        let producer = ProducerIndex(1);
+        for first in [5, 3, 4] {
+            let event = TraceEvent::RecordsCreated { producer, first, stride: 1, count: 1 };
+            trace.fact(member(0), event);
+        }
+        for sequence in appended {
+            let id = RecordId { producer, sequence };
+            trace.append_records(1, Arc::new([Record { id, attempt: 0, size: 10 }]));
+        }
+        trace.judge().producers["copies"].reordered
+    };
+    assert_eq!(written([5, 3, 4]), 0);
+    assert_eq!(written([3, 4, 5]), 1);
+    assert_eq!(written([4, 3, 5]), 2);
+}
+
+/// The coordinator is gone before the transaction of the other application has ended; the next one
+/// reads from its log what becomes the committed offset.
+#[test]
+fn an_offset_that_a_coordinator_reads_from_its_log_is_still_somebodys() {
+    let mut trace = owned(CommitStyle::Auto);
+    trace.application("audit", CommitStyle::Auto);
+    trace.append_offset(2, None).commit_answer(2, 1, 2, ErrorCode::None).loaded(Some(2));
+    trace.taken_over(2).process(1, 2..10).commit(1, 2, 10);
+    let verdict = trace.judge();
+    let of_billing = verdict.anomalies.iter().filter(|of| of.group == Some(GroupIndex(0)));
+    let found: Vec<Cause> = of_billing.map(|of| of.cause).collect();
+    assert_eq!(found, [Cause::OverwrittenByOtherApplication; 2]);
 }
 
 #[test]

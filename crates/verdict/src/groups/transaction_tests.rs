@@ -80,9 +80,37 @@ fn a_late_end_of_another_transaction_tears_this_one() {
     }
 }
 
+/// Under `transaction.version` 2 each transaction has its epoch, and its marker the next one: which
+/// is that of the transaction after it.
+#[test]
+fn a_late_marker_of_the_transaction_before_tears_this_one() {
+    let known = Promise::KnownViolation("KIP-1228");
+    for (kafka, promise) in [("4.1", known), ("4.2", Promise::Broken)] {
+        let mut lost = sent(kafka);
+        lost.late_marker(1, Abort).told(PRODUCER, Commit);
+        let verdict = lost.judge();
+        assert_eq!(verdict.records, RecordCounts { acked: 3, lost: 3, ..THREE });
+        let cause = (AnomalyKind::Lost, Cause::EndedByLateMarker, promise, 3);
+        assert_eq!(causes(&verdict), [cause]);
+        let mut visible = sent(kafka);
+        visible.late_marker(1, Commit).told(PRODUCER, Abort);
+        let verdict = visible.judge();
+        assert_eq!(verdict.records, RecordCounts { aborted: 3, stored: 3, phantom: 3, ..THREE });
+        let cause = (AnomalyKind::Phantom, Cause::EndedByLateMarker, promise, 3);
+        assert_eq!(causes(&verdict), [cause]);
+    }
+}
+
 #[test]
 fn a_write_that_comes_late_joins_the_next_transaction() {
-    let mut trace = trace("3.5", Acks::All).idempotent();
+    // Verified (3.6), it may still come while the next transaction is open.
+    for kafka in ["3.5", "3.9", "4.1"] {
+        joins_the_next_transaction(kafka);
+    }
+}
+
+fn joins_the_next_transaction(kafka: &str) {
+    let mut trace = trace(kafka, Acks::All).idempotent();
     trace.header.producers[0].transactional = true;
     trace.header.transactional_ids = vec!["shop".to_owned()];
     trace.create(3).begin(PRODUCER).send(1, 0..3);
@@ -90,8 +118,12 @@ fn a_write_that_comes_late_joins_the_next_transaction() {
     trace.append_transactional(1, 0..3).marker(1, Commit);
     let verdict = trace.judge();
     assert_eq!(verdict.records, RecordCounts { aborted: 3, stored: 3, phantom: 3, ..THREE });
-    let known = Promise::KnownViolation("KIP-890");
-    assert_eq!(causes(&verdict), [(AnomalyKind::Phantom, Cause::JoinedNextTransaction, known, 3)]);
+    let promise = match kafka {
+        "4.1" => Promise::Broken,
+        _ => Promise::KnownViolation("KIP-890"),
+    };
+    let cause = (AnomalyKind::Phantom, Cause::JoinedNextTransaction, promise, 3);
+    assert_eq!(causes(&verdict), [cause]);
 }
 
 #[test]

@@ -244,6 +244,28 @@ fn what_a_coordinator_says_that_another_has_replaced_is_its_own_view() {
 }
 
 #[test]
+fn what_a_replaced_coordinator_accepts_its_successor_knows() {
+    let accepted = |kafka: &str, copied: usize, is_replicated: bool| {
+        let mut trace = taken_over(kafka);
+        trace.append_offset(5, None);
+        if is_replicated {
+            trace.high_watermark_of_offsets(2);
+        }
+        trace.load(2, 1, copied).loaded((copied > 1).then_some(5));
+        trace.spoken_by(1).commit_answer(0, 1, 5, ErrorCode::None);
+        broken(&trace)
+    };
+    let broken = [("accepted_commit_kept", None)];
+    for kafka in ["3.9", "4.1"] {
+        assert_eq!(accepted(kafka, 2, true), []);
+        assert!(accepted(kafka, 1, true).contains(&broken[0]), "{kafka}");
+    }
+    // offsets.commit.required.acks=1 promises no more than that.
+    assert_eq!(accepted("3.9", 1, false), []);
+    assert_eq!(accepted("4.1", 1, false), broken);
+}
+
+#[test]
 fn a_new_coordinator_has_the_members_of_its_log() {
     let mut forgotten = taken_over("3.9");
     forgotten.remove(0, RemovalReason::SessionExpired).generation(2, &[1]);

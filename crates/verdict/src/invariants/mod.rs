@@ -10,6 +10,7 @@
 //! (hachikuji/kafka-specification, Vanlightly) and the KIPs named in each file.
 
 pub mod aborted_read;
+pub mod accepted_commit;
 pub mod acks_all;
 pub mod clean_election;
 pub mod committed_bounded;
@@ -60,8 +61,9 @@ pub struct Invariant {
 }
 
 /// Every invariant, by name.
-pub static ALL: [&Invariant; 29] = [
+pub static ALL: [&Invariant; 30] = [
     &aborted_read::INVARIANT,
+    &accepted_commit::INVARIANT,
     &acks_all::INVARIANT,
     &clean_election::INVARIANT,
     &committed_bounded::INVARIANT,

@@ -7,16 +7,52 @@ use std::collections::BTreeMap;
 
 use super::State;
 use crate::cause::{Anomaly, AnomalyKind, Cause, Promise};
+use crate::counts::RecordCounts;
 use crate::digest::Digests;
 use crate::fates::{self, Evidences};
-use crate::latency::Latency;
+use crate::groups::Groups;
+use crate::latency::{Latency, LatencySample};
 use crate::names;
+use crate::record_fates::RecordFates;
+use crate::records::{RecordState, RecordTable};
 use crate::verdict::{ANOMALIES_KEPT, CauseCount, LatencyResult, Unavailability, Verdict};
 use crate::visibility::{Hanging, Visibility};
-use crate::world::Partition;
+use crate::world::{Partition, World};
+
+/// A run at its end: what the verdict is made of.
+#[derive(Clone, Copy)]
+pub struct Concluded<'a> {
+    /// The cluster.
+    pub world: &'a World,
+    /// The consumer groups.
+    pub groups: &'a Groups,
+    /// Every record.
+    pub records: &'a RecordTable,
+    /// Every anomaly, not only those that the verdict keeps: those of the log by record and kind,
+    /// then those of each consumer application.
+    pub anomalies: &'a [Anomaly],
+    /// How long each first read by a reader or a consumer application took from the creation, if
+    /// the judge was told to keep that.
+    pub reads: &'a [LatencySample],
+}
+
+impl Concluded<'_> {
+    /// What became of a record in the log: every count is 0 or 1, but for extra copies.
+    #[must_use]
+    pub fn fate(&self, state: &RecordState) -> RecordCounts {
+        let partition = self.world.partitions.get(state.partition as usize);
+        let has_log = || partition.is_none_or(|of| self.world.log_at_rest(of).is_some());
+        fates::fate_of(state, state.copies > 0 || has_log())
+    }
+}
 
 impl State {
-    pub(super) fn finish(mut self, trajectory: String) -> Verdict {
+    pub(super) fn finish(
+        mut self,
+        trajectory: String,
+        every_record: bool,
+        look: impl FnOnce(&Concluded<'_>),
+    ) -> (Verdict, Option<RecordFates>) {
         self.close_open_spells();
         self.groups.finish(&self.header, &self.world, self.sim_end);
         let visibility = Visibility::of(&self.world);
@@ -27,7 +63,14 @@ impl State {
             groups: &self.groups,
             visibility: &visibility,
         };
-        let fates = fates::decide(&evidences, &mut self.records);
+        let fates = fates::decide(&evidences, &mut self.records, every_record);
+        look(&Concluded {
+            world: &self.world,
+            groups: &self.groups,
+            records: &self.records,
+            anomalies: &fates.anomalies,
+            reads: self.end_to_end.samples(),
+        });
         let causes = count_causes(&self.header, &fates.anomalies);
         let hanging = hanging(&evidences);
         let (header, mut breaches) = (self.header, self.world.breaches);
@@ -51,7 +94,7 @@ impl State {
         let unavailability = partitions.map(unavailability).collect();
         let readers = header.readers.iter().zip(&self.readers);
         let anomalies_total = fates.anomalies.len() as u64;
-        Verdict {
+        let verdict = Verdict {
             digest: Digests { trajectory, verdict: fates.digest },
             records: fates.records,
             producers: named(producers, &fates.producers),
@@ -71,7 +114,8 @@ impl State {
             cluster,
             sim_end: self.sim_end,
             header,
-        }
+        };
+        (verdict, fates.every_record)
     }
 
     /// Spells that last until the end count until the end, gaps between writes until the workload
@@ -100,6 +144,7 @@ fn unavailability(partition: &crate::world::Partition) -> Unavailability {
         leaderless_longest: partition.leaderless.longest,
         leaderless_total: partition.leaderless.total,
         write_gap_longest: partition.writes.longest_gap,
+        write_gap_total: partition.writes.long_gaps,
     }
 }
 

@@ -8,11 +8,15 @@
 mod finish;
 mod readers;
 
+pub use finish::Concluded;
+
 use acklab_vocab::error::ErrorCode;
 use acklab_vocab::ids::{Offset, RecordId, TopicPartition};
 use acklab_vocab::record::{Record, RecordBatch};
 use acklab_vocab::time::SimTime;
-use acklab_vocab::trace::{Observer, RunHeader, SendOutcome, Stamped, TraceEvent};
+use acklab_vocab::trace::{
+    Observer, PartitionChangeReason, RunHeader, SendOutcome, Stamped, TraceEvent,
+};
 use std::hash::Hash;
 use std::sync::Arc;
 
@@ -22,6 +26,7 @@ use crate::groups::Groups;
 use crate::history::{Note, NoteKind, Notes};
 use crate::invariants::{Place, controller_epochs};
 use crate::latency::Latency;
+use crate::record_fates::RecordFates;
 use crate::records::{NO_PARTITION, RecordTable};
 use crate::timeline::Timeline;
 use crate::transactions::Sent;
@@ -33,6 +38,7 @@ use crate::world::{AppendId, RemovalKind, World};
 pub struct Judge {
     state: Option<State>,
     digest: StableHasher,
+    keeps_reads: bool,
 }
 
 #[derive(Debug)]
@@ -75,6 +81,9 @@ impl Observer for Judge {
             workload_ended: None,
             sim_end: SimTime::ZERO,
         });
+        if let Some(state) = self.state.as_mut().filter(|_| self.keeps_reads) {
+            state.end_to_end.keep_samples();
+        }
     }
 
     fn observe(&mut self, stamped: &Stamped) {
@@ -93,11 +102,47 @@ impl Judge {
         Judge::default()
     }
 
+    /// Keeps how long each single read took, for [`Concluded::reads`].
+    #[must_use]
+    pub fn keeping_reads(mut self) -> Self {
+        self.keeps_reads = true;
+        self
+    }
+
+    /// The cluster as the facts so far tell; `None` before the run has begun.
+    #[must_use]
+    pub fn world(&self) -> Option<&World> {
+        self.state.as_ref().map(|state| &state.world)
+    }
+
+    /// The consumer groups as the facts so far tell; `None` before the run has begun.
+    #[must_use]
+    pub fn groups(&self) -> Option<&Groups> {
+        self.state.as_ref().map(|state| &state.groups)
+    }
+
     /// The verdict. The run must have begun.
     #[must_use]
     pub fn finish(self) -> Verdict {
         let trajectory = self.digest.hex();
-        self.state.expect("a trace begins with its header").finish(trajectory)
+        self.state.expect("a trace begins with its header").finish(trajectory, false, |_| ()).0
+    }
+
+    /// The verdict. `look` sees what it is made of, every single record, before that is dropped.
+    /// The run must have begun.
+    #[must_use]
+    pub fn finish_with(self, look: impl FnOnce(&Concluded<'_>)) -> Verdict {
+        let trajectory = self.digest.hex();
+        self.state.expect("a trace begins with its header").finish(trajectory, false, look).0
+    }
+
+    /// The verdict and the fate of every single record. The run must have begun.
+    #[must_use]
+    pub fn finish_with_fates(self) -> (Verdict, RecordFates) {
+        let trajectory = self.digest.hex();
+        let state = self.state.expect("a trace begins with its header");
+        let (verdict, fates) = state.finish(trajectory, true, |_| ());
+        (verdict, fates.unwrap_or_default())
     }
 }
 
@@ -219,6 +264,9 @@ impl State {
             TraceEvent::PartitionChanged { state, reason } => {
                 let Some(scene) = self.world.scene(stamped, state.partition) else { return };
                 self.world.on_partition_changed(scene, state, *reason);
+                if *reason == PartitionChangeReason::Created {
+                    self.groups.on_partition_created(scene.partition, stamped.at);
+                }
             }
             _ => {}
         }

@@ -12,6 +12,7 @@ use acklab_vocab::ids::{
     ProducerEpoch, ProducerId, TopicId, TopicPartition, TransactionalId,
 };
 use acklab_vocab::record::{Payload, ProducerStamp, RecordBatch};
+use acklab_vocab::rules::ProtocolRule;
 use acklab_vocab::time::SimDuration;
 use acklab_vocab::trace::{
     CommitFailure, CommitStyle, CommitTrigger, GroupHeader, GroupState, NodeHeader, PositionSource,
@@ -91,6 +92,7 @@ impl Trace {
             read_committed: false,
             commit,
             library: ConsumerLibrary::Java,
+            writers: Vec::new(),
             output: None,
         });
         self
@@ -383,14 +385,30 @@ impl Trace {
     pub fn append_transactional(&mut self, broker: u16, records: Range<u32>) -> &mut Self {
         let base_offset = self.end_of(broker);
         let payload = Payload::Records(self.records(records));
-        self.append_of_nine(broker, base_offset, payload)
+        self.append_of_nine(broker, base_offset, (stamp(9), payload))
     }
 
-    /// A leader appends the marker that ends it.
+    /// A leader appends the marker that ends it, under `transaction.version` 2 in the next epoch.
     pub fn marker(&mut self, broker: u16, result: TransactionResult) -> &mut Self {
+        let version_2 = self.header.rules.has(ProtocolRule::TransactionsVersion2);
+        self.marker_in(ProducerEpoch(version_2.into()), broker, result)
+    }
+
+    /// A leader appends a marker of the epoch that the transaction is in: that of the one before it.
+    pub fn late_marker(&mut self, broker: u16, result: TransactionResult) -> &mut Self {
+        self.marker_in(ProducerEpoch(0), broker, result)
+    }
+
+    fn marker_in(
+        &mut self,
+        epoch: ProducerEpoch,
+        broker: u16,
+        result: TransactionResult,
+    ) -> &mut Self {
         let base_offset = self.end_of(broker);
         let marker = TransactionMarker { result, coordinator_epoch: CoordinatorEpoch(0) };
-        self.append_of_nine(broker, base_offset, Payload::Marker(marker))
+        let stamp = ProducerStamp { epoch, ..stamp(9) };
+        self.append_of_nine(broker, base_offset, (stamp, Payload::Marker(marker)))
     }
 
     /// A marker in the coordinator's log.
@@ -399,12 +417,17 @@ impl Trace {
         self.append_internal(Payload::Marker(marker), Some(producer))
     }
 
-    fn append_of_nine(&mut self, broker: u16, base_offset: Offset, payload: Payload) -> &mut Self {
+    fn append_of_nine(
+        &mut self,
+        broker: u16,
+        base_offset: Offset,
+        (stamp, payload): (ProducerStamp, Payload),
+    ) -> &mut Self {
         let batch = Arc::new(RecordBatch {
             base_offset,
             leader_epoch: self.state().leader_epoch,
             size: 500,
-            stamp: Some(stamp(9)),
+            stamp: Some(stamp),
             transactional: true,
             max_timestamp: self.now,
             payload,

@@ -293,6 +293,21 @@ impl Trace {
         records: Range<u32>,
         stamp: Option<ProducerStamp>,
     ) -> &mut Self {
+        let records = self.records(records);
+        self.append_these(broker, records, stamp)
+    }
+
+    /// Appends records of whatever producer.
+    pub fn append_records(&mut self, broker: u16, records: Arc<[Record]>) -> &mut Self {
+        self.append_these(broker, records, None)
+    }
+
+    fn append_these(
+        &mut self,
+        broker: u16,
+        records: Arc<[Record]>,
+        stamp: Option<ProducerStamp>,
+    ) -> &mut Self {
         let batch = Arc::new(RecordBatch {
             base_offset: self.end_of(broker),
             leader_epoch: self.state.leader_epoch,
@@ -300,7 +315,7 @@ impl Trace {
             stamp,
             max_timestamp: self.now,
             transactional: false,
-            payload: Payload::Records(self.records(records)),
+            payload: Payload::Records(records),
         });
         self.append_batch(broker, batch)
     }

@@ -311,6 +311,7 @@ impl World {
             node: scene.place.node,
             foreign,
             ended: None,
+            ended_in_own_epoch: false,
         });
         id
     }

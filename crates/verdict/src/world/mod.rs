@@ -65,6 +65,8 @@ pub struct Append {
     pub foreign: bool,
     /// How the marker behind it ended its transaction, if it is in one and one was written.
     pub ended: Option<TransactionResult>,
+    /// That marker carried the epoch of the batch itself.
+    pub ended_in_own_epoch: bool,
 }
 
 /// The life of a process.

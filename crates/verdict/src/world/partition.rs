@@ -133,7 +133,13 @@ pub struct Writes {
     pub last: Option<SimTime>,
     /// The longest gap that has ended.
     pub longest_gap: SimDuration,
+    /// All gaps of [`LONG_GAP`] or more that have ended.
+    pub long_gaps: SimDuration,
 }
+
+/// A gap between two accepted writes that is no pause of a producer but an interruption: longer than
+/// a steady load leaves between its batches, shorter than any failover after a crash.
+pub const LONG_GAP: SimDuration = SimDuration::from_millis(100);
 
 impl Partition {
     /// A partition of which nothing is known.
@@ -249,7 +255,11 @@ impl Writes {
     /// A leader accepted a write.
     pub fn accepted(&mut self, at: SimTime) {
         if let Some(last) = self.last {
-            self.longest_gap = self.longest_gap.max(at.since(last));
+            let gap = at.since(last);
+            self.longest_gap = self.longest_gap.max(gap);
+            if gap >= LONG_GAP {
+                self.long_gaps += gap;
+            }
         }
         self.last = Some(at);
     }

@@ -26,7 +26,10 @@ impl World {
         for before in ended {
             let base = self.appends[before.index()].batch.base_offset;
             if leader.batch_at(base, &self.appends) == Some(before) {
-                self.appends[before.index()].ended = Some(marker.result);
+                let append = &mut self.appends[before.index()];
+                append.ended = Some(marker.result);
+                let epoch = append.batch.stamp.map(|of| of.epoch);
+                append.ended_in_own_epoch = epoch == Some(stamp.epoch);
             }
         }
     }
