@@ -355,8 +355,11 @@ pub(crate) fn duration(node: &Node, what: &str, report: &mut Report) -> Option<S
     }
 }
 
-/// The duration that a text is, or what is wrong with it.
-pub(crate) fn parse_duration(text: &str) -> Result<SimDuration, &'static str> {
+/// The duration that a text is: `250ms`, `1.5 s`.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn parse_duration(text: &str) -> Result<SimDuration, &'static str> {
     let text = text.trim();
     let split = text.find(|c: char| c.is_alphabetic() || c == 'µ').unwrap_or(text.len());
     let (number, unit) = (text[..split].trim(), &text[split..]);
@@ -379,7 +382,8 @@ pub(crate) fn parse_duration(text: &str) -> Result<SimDuration, &'static str> {
 }
 
 /// A duration as it is written in a scenario, exactly: `1500us` and not `1.5 ms`.
-pub(crate) fn write_duration(duration: SimDuration) -> String {
+#[must_use]
+pub fn write_duration(duration: SimDuration) -> String {
     let units = [(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us")];
     let fitting = units.iter().find(|&&(factor, _)| duration.0.is_multiple_of(factor));
     let (factor, unit) = fitting.copied().unwrap_or((1, "ns"));

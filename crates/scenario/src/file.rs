@@ -1,5 +1,6 @@
 //! A scenario's file: its text, its variants, and their resolution.
 
+use crate::compare::{self, Difference};
 use crate::decode::{Fields, list, map, text};
 use crate::diagnostic::{Diagnostic, Finding, Report, Source, Span};
 use crate::expect::{Comparison, Expectation, ShareExpectation};
@@ -7,6 +8,7 @@ use crate::model::Scenario;
 use crate::resolve::{self, SCENARIO, VARIANT};
 use crate::settings::{Change, Setting, apply};
 use crate::syntax::{Argument, Call, Node, SyntaxError, Value, Word, parse};
+use crate::write::Draft;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -32,6 +34,9 @@ pub struct Resolved {
     pub expect: Vec<Expectation>,
     /// What must hold in a share of the seeds of a sweep.
     pub expect_share: Vec<ShareExpectation>,
+    /// Kafka's properties that it sets to something else than the default of its version: what is
+    /// set first, then the default.
+    pub settings: Vec<Difference>,
     /// What is odd about it.
     pub warnings: Vec<Diagnostic>,
 }
@@ -132,17 +137,7 @@ impl ScenarioFile {
         let Some(chosen) = self.variant(variant, &mut report) else {
             return Err(report.errors);
         };
-        let mut root = self.root.clone();
-        for change in chosen.iter().flat_map(|variant| &variant.changes) {
-            apply(&mut root, change, &mut report);
-        }
-        if let Some(faults) = chosen.and_then(|variant| variant.faults.as_ref()) {
-            replace_field(&mut root, "faults", faults);
-        }
-        for (position, setting) in sets.iter().enumerate() {
-            let source = u16::try_from(position + 1).unwrap_or(u16::MAX);
-            apply(&mut root, &setting.change(source), &mut report);
-        }
+        let root = self.tree(chosen, sets, &mut report);
         let scenario = resolve::scenario(&root, &self.name, variant, &mut report);
         let groups = resolve::group_names(field(&root, "groups"));
         let expect = resolve::expectations(
@@ -158,11 +153,62 @@ impl ScenarioFile {
         let expect_share = resolve::share_expectations(expect_share, &groups, &mut report);
         match (scenario, report.errors.is_empty()) {
             (Some(scenario), true) => {
-                Ok(Resolved { scenario, expect, expect_share, warnings: report.warnings })
+                let settings = compare::from_defaults(&root, scenario.kafka);
+                let warnings = report.warnings;
+                Ok(Resolved { scenario, expect, expect_share, settings, warnings })
             }
             (_, false) => Err(report.errors),
             (None, true) => unreachable!("what is not resolved is reported"),
         }
+    }
+
+    /// A variant with settings on top as a file of its own, to be changed and written out.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the choice of the variant and with the settings.
+    pub fn draft(&self, variant: &str, sets: &[Setting]) -> Result<Draft, Vec<Diagnostic>> {
+        let mut report = Report::new(self.sources(sets));
+        let Some(chosen) = self.variant(variant, &mut report) else {
+            return Err(report.errors);
+        };
+        let root = self.tree(chosen, sets, &mut report);
+        if report.errors.is_empty() { Ok(Draft::of(&self.name, root)) } else { Err(report.errors) }
+    }
+
+    /// The tree of a variant with settings on top.
+    fn tree(&self, chosen: Option<&VariantText>, sets: &[Setting], report: &mut Report) -> Node {
+        let mut root = self.root.clone();
+        for change in chosen.iter().flat_map(|variant| &variant.changes) {
+            apply(&mut root, change, report);
+        }
+        if let Some(faults) = chosen.and_then(|variant| variant.faults.as_ref()) {
+            replace_field(&mut root, "faults", faults);
+        }
+        for (position, setting) in sets.iter().enumerate() {
+            let source = u16::try_from(position + 1).unwrap_or(u16::MAX);
+            apply(&mut root, &setting.change(source), report);
+        }
+        root
+    }
+
+    /// What two variants, each with settings on top, set differently.
+    ///
+    /// # Errors
+    /// Everything that is wrong with either.
+    pub fn differences(
+        &self,
+        first: (&str, &[Setting]),
+        second: (&str, &[Setting]),
+    ) -> Result<Vec<Difference>, Vec<Diagnostic>> {
+        let side = |(variant, sets): (&str, &[Setting])| {
+            let version = self.resolve(variant, sets)?.scenario.kafka;
+            let mut report = Report::new(self.sources(sets));
+            let tree = self.variant(variant, &mut report);
+            let tree = tree.map(|chosen| self.tree(chosen, sets, &mut report));
+            tree.map(|tree| (tree, version)).ok_or(report.errors)
+        };
+        let (first, second) = (side(first)?, side(second)?);
+        Ok(compare::differences((&first.0, first.1), (&second.0, second.1)))
     }
 
     /// Resolves the text of a list of faults, as [`write_faults`](crate::write_faults) prints it,
@@ -284,7 +330,8 @@ fn variant(name: Word, node: &Node, report: &mut Report) -> Option<VariantText> 
     })
 }
 
-fn field<'n>(root: &'n Node, name: &str) -> Option<&'n Node> {
+/// The field of a struct.
+pub(crate) fn field<'n>(root: &'n Node, name: &str) -> Option<&'n Node> {
     let Value::Call(Call { arguments: Some(arguments), .. }) = &root.value else {
         return None;
     };

@@ -5,6 +5,7 @@
 //! wrong comes back as [`Diagnostic`]s with file, line, column and a suggestion. A resolved
 //! scenario cannot name what does not exist.
 
+mod compare;
 mod decode;
 pub mod diagnostic;
 pub mod expect;
@@ -16,6 +17,8 @@ mod shipped;
 mod syntax;
 mod write;
 
+pub use compare::{Difference, SettingValue};
+pub use decode::{parse_duration, write_duration};
 pub use diagnostic::{Diagnostic, Severity};
 pub use expect::{
     Bound, COMMIT_EXCEPTIONS, Comparison, Counter, Counts, Expectation, Quantity, ShareExpectation,
@@ -23,4 +26,4 @@ pub use expect::{
 pub use file::{BASE, Resolved, ScenarioFile};
 pub use settings::{BadSetting, Setting};
 pub use shipped::shipped;
-pub use write::write_faults;
+pub use write::{Draft, write_expectations, write_faults};

@@ -111,6 +111,8 @@ pub struct Topic {
     pub name: String,
     /// The replicas of each partition; the first is preferred.
     pub assignments: Vec<BrokerList>,
+    /// How many of them it has at first; faults add the others.
+    pub at_first: u16,
     /// Its properties.
     pub config: TopicConfig,
     /// The brokers' own: `__consumer_offsets` or `__transaction_state`.
@@ -526,6 +528,13 @@ pub enum Fault {
         by: Span,
         /// Only the first so many.
         first: Option<u16>,
+    },
+    /// So many partitions are added to a topic. Has no end.
+    AddPartitions {
+        /// To which.
+        topic: TopicId,
+        /// How many.
+        count: u16,
     },
     /// The preferred replica of the partition, or of every partition, is elected. Has no end.
     PreferredElection(Option<TopicPartition>),

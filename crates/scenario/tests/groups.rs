@@ -330,3 +330,65 @@ fn a_fault_cannot_scale_beyond_the_instances_of_the_scenario() {
     let error = ScenarioFile::parse_faults("faults", text, &base()).unwrap_err();
     assert_eq!(error[0].message, "the scenario has at most 5 instances of this group");
 }
+
+#[test]
+fn a_group_with_members_of_both_protocols_is_pointed_out() {
+    let text = |second: &str| {
+        format!(
+            r#"Scenario(
+                kafka: "4.1", duration: "10s", cluster: (brokers: 3),
+                topics: {{"orders": (partitions: 1, replication_factor: 3)}},
+                producers: [(name: "shop", topic: "orders", rate: 10)],
+                groups: [
+                    (id: "billing", topics: ["orders"]),
+                    (id: "billing", name: "new", topics: ["orders"],
+                     properties: {{"group.protocol": "{second}"}}),
+                ],
+            )"#
+        )
+    };
+    let warnings = |second| {
+        let file = ScenarioFile::parse("mixed", None, &text(second)).unwrap();
+        file.resolve("base", &[]).unwrap().warnings
+    };
+    assert_eq!(warnings("classic"), []);
+    let found = warnings("consumer");
+    assert_eq!(found.len(), 1);
+    assert!(found[0].message.contains("members by both values of `group.protocol`"));
+}
+
+#[test]
+fn faults_add_partitions_to_a_topic() {
+    let text = |faults: &str| {
+        format!(
+            r#"Scenario(
+                kafka: "4.1", duration: "10s", cluster: (brokers: 3),
+                topics: {{"orders": (partitions: 2, replication_factor: 2)}},
+                producers: [(name: "shop", topic: "orders", rate: 10)],
+                faults: [{faults}],
+            )"#
+        )
+    };
+    let resolve = |faults: &str| {
+        let file = ScenarioFile::parse("growing", None, &text(faults)).unwrap();
+        file.resolve("base", &[]).map(|resolved| resolved.scenario)
+    };
+    let faults = r#"(at: "1s", fault: AddPartitions("orders", 2)),
+        (at: "2s", fault: OneOf([AddPartitions("orders", 1), Kill(LeaderOf("orders", 4))]))"#;
+    let scenario = resolve(faults).unwrap();
+    let orders = &scenario.topics[0];
+    let leaders: Vec<u16> = orders.assignments.iter().map(|replicas| replicas[0].0).collect();
+    assert_eq!((orders.at_first, leaders.as_slice()), (2, [1, 2, 3, 1, 2].as_slice()));
+    assert!(orders.assignments.iter().all(|replicas| replicas.len() == 2));
+    let topic = TopicId(0);
+    assert_eq!(scenario.faults[0].fault, Fault::AddPartitions { topic, count: 2 });
+    let written = write_faults(&scenario.faults[..1], &scenario);
+    assert!(written.contains(r#"AddPartitions("orders", 2)"#), "{written}");
+    // Faults for a scenario that is there already.
+    let more = r#"[(at: "1s", fault: AddPartitions("orders", 4))]"#;
+    let error = ScenarioFile::parse_faults("faults", more, &scenario).unwrap_err();
+    assert_eq!(error[0].message, "the scenario has 3 partitions to add to this topic");
+    let lasting = r#"(at: "1s", fault: AddPartitions("orders", 2), for: "1s")"#;
+    let error = resolve(lasting).unwrap_err();
+    assert_eq!(error[0].message, "partitions cannot be taken away again");
+}

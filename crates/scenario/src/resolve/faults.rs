@@ -3,6 +3,7 @@
 use super::groups::MOST_MEMBERS;
 use super::names::Names;
 use super::targets::{Allowed, partition, targets};
+use super::topics::MOST_ADDED;
 use super::triggers::{Labels, trigger};
 use crate::decode::{
     Fields, Variant, boolean, drawn, duration, integer, one_or_more, scaled, text,
@@ -11,6 +12,7 @@ use crate::diagnostic::{Finding, Report};
 use crate::model::{Direction, DroppedResponse, Fault, FaultSpec, Span, Target, When};
 use crate::syntax::{Call, Node, Value};
 use acklab_vocab::api::ApiKey;
+use acklab_vocab::ids::TopicId;
 use acklab_vocab::time::SimDuration;
 
 pub(crate) const FAULT: &[&str] =
@@ -24,6 +26,7 @@ const KINDS: &[&str] = &[
     "ControlledShutdown",
     "RollingRestart",
     "Scale",
+    "AddPartitions",
     "StallRequests",
     "PreferredElection",
     "Isolate",
@@ -85,6 +88,7 @@ fn fault_spec(
     let without_end = match fault {
         Fault::PreferredElection(_) => Some("an election takes place at once: it has no duration"),
         Fault::Scale { .. } => Some("so many instances run until another fault changes it"),
+        Fault::AddPartitions { .. } => Some("partitions cannot be taken away again"),
         Fault::RollingRestart { .. } => Some("a rolling restart ends with the last instance"),
         _ => None,
     };
@@ -180,6 +184,7 @@ fn fault(node: &Node, names: &Names, report: &mut Report) -> Option<Fault> {
         "ControlledShutdown" => struck(Allowed::Orderly, report).map(Fault::ControlledShutdown),
         "RollingRestart" => rolling_restart(&variant, names, report),
         "Scale" => scale(&variant, names, report),
+        "AddPartitions" => add_partitions(&variant, names, report),
         "StallRequests" => stall_requests(&variant, names, report),
         "PreferredElection" => preferred_election(&variant, names, report),
         "Isolate" => isolate(&variant, names, report),
@@ -295,6 +300,22 @@ fn scale(variant: &Variant<'_>, names: &Names, report: &mut Report) -> Option<Fa
         return None;
     }
     Some(Fault::Scale { group, members })
+}
+
+/// `AddPartitions("orders", 2)`
+fn add_partitions(variant: &Variant<'_>, names: &Names, report: &mut Report) -> Option<Fault> {
+    let fields = variant.fields(&["topic", "count"], report)?;
+    let topic = names.topic(fields.required("topic", report)?, report);
+    let node = fields.required("count", report)?;
+    let count = integer(node, "the number of partitions", 1..=u64::from(MOST_ADDED), report);
+    let (topic, count): (TopicId, u16) = (topic?, count?);
+    let most = names.added_to(topic);
+    if count > most {
+        let message = format!("the scenario has {most} partitions to add to this topic");
+        report.error(node.span, Finding::new(message));
+        return None;
+    }
+    Some(Fault::AddPartitions { topic, count })
 }
 
 /// `StallRequests(api: EndTxn, by: "40s")` strikes whatever the clients ask of the brokers.

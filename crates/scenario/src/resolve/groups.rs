@@ -11,7 +11,7 @@ use super::properties::Properties;
 use super::transactions::TransactionalIds;
 use super::workload::{distinct, each, own_name, topic_id};
 use crate::decode::{Fields, Variant, boolean, drawn, duration, first_byte, integer, list, text};
-use crate::diagnostic::{Finding, Report};
+use crate::diagnostic::{Finding, Report, Span};
 use crate::model::{
     Cluster, GroupSpec, Output, Poison, PoisonEffect, Processing, ProducerSpec, Span as DrawnSpan,
     Topic,
@@ -65,7 +65,7 @@ pub(super) fn groups(
     let mut groups: Vec<GroupSpec> = Vec::with_capacity(drafts.len());
     let mut outputs = 0;
     let mut statics: Vec<(usize, String)> = Vec::new();
-    for Draft { spec, id, output, instance_id } in drafts {
+    for Draft { spec, id, output, instance_id, place } in drafts {
         let known = group_ids.iter().position(|other| *other == id);
         let group = known.unwrap_or_else(|| {
             group_ids.push(id);
@@ -89,6 +89,10 @@ pub(super) fn groups(
             Some(id) => instance_ids(group, &id, spec.instances, &mut statics),
         };
         let group = GroupId(u16::try_from(group).ok()?);
+        let shares = |other: &&GroupSpec| other.group == group;
+        if groups.iter().filter(shares).any(|other| changes_protocol(other, &spec)) {
+            report.warning(place, protocol_change(&group_ids[usize::from(group.0)]));
+        }
         groups.push(GroupSpec { group, output, instance_ids, ..spec });
     }
     Some((groups, group_ids))
@@ -124,6 +128,8 @@ struct Draft {
     id: String,
     output: Option<OutputDraft>,
     instance_id: Option<String>,
+    /// Where its properties are, or else it.
+    place: Span,
 }
 
 /// The numbers of a property's value for each instance of a group: the value as it is for one, with their own numbers for
@@ -208,7 +214,8 @@ fn group(node: &Node, around: &Surroundings<'_>, report: &mut Report) -> Option<
         output: None,
         config: Arc::new(config),
     };
-    Some(Draft { spec, id: id?, output, instance_id })
+    let place = fields.get("properties").map_or(first_byte(fields.span), |node| node.span);
+    Some(Draft { spec, id: id?, output, instance_id, place })
 }
 
 /// Anything but nothing: Kafka does not restrict a `group.id`.
@@ -379,9 +386,19 @@ fn committing(
         true => CommitStyle::Auto,
         false => CommitStyle::SyncPerBatch,
     };
+    let chosen = chosen.unwrap_or(Commit { style: default, workers: 1 });
+    if chosen.style == CommitStyle::HandedToWorkers && !config.auto_offset_store {
+        let place = properties.place(OFFSET_STORE).map_or(fields.span, |(_, value)| value);
+        let finding = Finding::new(
+            "`enable.auto.offset.store` false contradicts `commit`: workers store no offsets here",
+        )
+        .help("with commit: Auto the application stores each offset when it has processed the message");
+        report.error(place, finding);
+        return None;
+    }
     let instance_id = properties.value("group.instance.id").filter(|_| config.is_static);
     let instance_id = instance_id.map(str::to_owned);
-    Some((chosen.unwrap_or(Commit { style: default, workers: 1 }), config, instance_id))
+    Some((chosen, config, instance_id))
 }
 
 fn contradicted(
@@ -470,6 +487,25 @@ fn check_brokers(
     None
 }
 
+/// Two applications are members of one group by different protocols.
+fn changes_protocol(first: &GroupSpec, second: &GroupSpec) -> bool {
+    !first.assigns_itself
+        && !second.assigns_itself
+        && first.config.protocol != second.config.protocol
+}
+
+/// What Kafka does about it, and what is simulated.
+fn protocol_change(id: &str) -> Finding {
+    Finding::new(format!(
+        "the group `{id}` has members by both values of `group.protocol`; here it changes its \
+         protocol only while it has none"
+    ))
+    .help(
+        "until then the others are refused, as `group.consumer.migration.policy` disabled would \
+         refuse `consumer`; with bidirectional, the default of 4.0, Kafka converts the group",
+    )
+}
+
 /// The most members that a fault of the text scales a group to.
 fn scaled_to(node: &Node, group: &str) -> u16 {
     match &node.value {
@@ -493,6 +529,8 @@ fn scaled_to(node: &Node, group: &str) -> u16 {
 }
 
 const AUTO_COMMIT: &str = "enable.auto.commit";
+
+const OFFSET_STORE: &str = "enable.auto.offset.store";
 
 /// Deserialising a record and adding it to something.
 const DEFAULT_PROCESSING: DrawnSpan = DrawnSpan::Exactly(SimDuration::from_micros(20));

@@ -5,7 +5,7 @@ use crate::diagnostic::{Finding, Report};
 use crate::model::{ProducerSpec, Scenario};
 use crate::syntax::Node;
 use acklab_vocab::ids::{
-    BrokerId, ControllerId, GroupId, GroupIndex, ProducerIndex, RecordId, TopicPartition,
+    BrokerId, ControllerId, GroupId, GroupIndex, ProducerIndex, RecordId, TopicId, TopicPartition,
     TransactionalId,
 };
 
@@ -15,6 +15,8 @@ pub(crate) struct Names {
     controllers: u16,
     /// Name and partitions.
     topics: Vec<(String, u16)>,
+    /// How many of these faults add.
+    added: Vec<u16>,
     /// Those with processes of their own, then the outputs of groups.
     producers: Vec<ProducerEntry>,
     /// How many have processes of their own.
@@ -48,6 +50,11 @@ impl Names {
                 .topics
                 .iter()
                 .map(|topic| (topic.name.clone(), partitions(topic.assignments.len())))
+                .collect(),
+            added: scenario
+                .topics
+                .iter()
+                .map(|topic| partitions(topic.assignments.len()).saturating_sub(topic.at_first))
                 .collect(),
             producers: scenario.producers.iter().map(producer_entry).chain(outputs).collect(),
             own_processes: scenario.producers.len(),
@@ -100,15 +107,9 @@ impl Names {
         partition: &Node,
         report: &mut Report,
     ) -> Option<TopicPartition> {
-        let name = text(topic, "the name of a topic", report)?;
-        let names = || self.topics.iter().map(|(name, _)| name.as_str());
-        let Some(index) = names().position(|known| known == name) else {
-            let finding =
-                Finding::new(format!("there is no topic `{name}`")).did_you_mean(name, names());
-            report.error(topic.span, finding);
-            return None;
-        };
-        let partitions = self.topics[index].1;
+        let topic = self.topic(topic, report)?;
+        let (name, partitions) = &self.topics[usize::from(topic.0)];
+        let partitions = *partitions;
         let number: u64 = integer(partition, "a partition", 0..=u64::MAX, report)?;
         let Some(number) = u16::try_from(number).ok().filter(|&number| number < partitions) else {
             let finding = Finding::new(format!("topic `{name}` has no partition {number}")).help(
@@ -120,7 +121,7 @@ impl Names {
             report.error(partition.span, finding);
             return None;
         };
-        Some(TopicPartition::new(u16::try_from(index).ok()?, number))
+        Some(TopicPartition::new(topic.0, number))
     }
 
     pub(crate) fn producer(&self, node: &Node, report: &mut Report) -> Option<ProducerIndex> {
@@ -153,7 +154,24 @@ impl Names {
         found.and_then(|index| u16::try_from(index).ok()).map(GroupIndex)
     }
 
-    /// How many instances an application can have.
+    pub(crate) fn topic(&self, node: &Node, report: &mut Report) -> Option<TopicId> {
+        let name = text(node, "the name of a topic", report)?;
+        let names = || self.topics.iter().map(|(name, _)| name.as_str());
+        let found = names().position(|known| known == name);
+        if found.is_none() {
+            let finding =
+                Finding::new(format!("there is no topic `{name}`")).did_you_mean(name, names());
+            report.error(node.span, finding);
+        }
+        found.and_then(|index| u16::try_from(index).ok()).map(TopicId)
+    }
+
+    /// How many partitions faults add to a topic in all.
+    pub(crate) fn added_to(&self, topic: TopicId) -> u16 {
+        self.added[usize::from(topic.0)]
+    }
+
+    /// How many instances of an application there can be.
     pub(crate) fn members(&self, group: GroupIndex) -> u16 {
         self.groups[usize::from(group.0)].2
     }

@@ -5,7 +5,7 @@ use super::properties::Properties;
 use crate::decode::{Fields, integer, list, map};
 use crate::diagnostic::{Finding, Report, Span};
 use crate::model::Topic;
-use crate::syntax::{Node, Word};
+use crate::syntax::{Call, Node, Value, Word};
 use acklab_vocab::ids::{BrokerId, BrokerList, TopicId};
 use acklab_vocab::properties::{
     InternalTopic, Scope, TopicProperties, offsets_topic, topic_config, topic_defaults,
@@ -25,7 +25,8 @@ pub(super) fn topics(
     let Some(node) = scenario.get("topics") else {
         return Some(Vec::new());
     };
-    let inherited = Inherited { base, brokers, properties: broker_properties };
+    let faults = scenario.get("faults");
+    let inherited = Inherited { base, brokers, properties: broker_properties, faults };
     let mut topics = Vec::new();
     let mut sound = true;
     for (name, node) in map(node, "topics by name", report)? {
@@ -41,6 +42,8 @@ struct Inherited<'n> {
     base: &'n Base<'n>,
     brokers: usize,
     properties: &'n Properties,
+    /// The list of faults, for the partitions that they add.
+    faults: Option<&'n Node>,
 }
 
 fn topic(
@@ -78,8 +81,13 @@ fn topic(
         let broker = &inherited.properties.pairs;
         topic_config(version, TopicProperties { broker, topic: pairs })
     })?;
-    let assignments = assignments?;
+    let mut assignments = assignments?;
+    let at_first = assignments.len() as u16;
     let factor = assignments.first().map_or(0, |replicas| replicas.len());
+    let added = inherited.faults.map_or(0, |faults| added_to(faults, &name.text));
+    let all = at_first.saturating_add(added);
+    let spread = round_robin(all, factor as u16, inherited.brokers);
+    assignments.extend(spread.into_iter().skip(usize::from(at_first)));
     if usize::from(config.min_insync_replicas) > factor
         && let Some((_, place)) = properties.place("min.insync.replicas")
     {
@@ -89,8 +97,35 @@ fn topic(
         );
         report.warning(place, Finding::new(message).help("acks=all can never succeed before 3.7"));
     }
-    Some(Topic { name: name.text.clone(), assignments, config, internal: false })
+    Some(Topic { name: name.text.clone(), assignments, at_first, config, internal: false })
 }
+
+/// How many partitions the faults of the text add to a topic.
+fn added_to(node: &Node, topic: &str) -> u16 {
+    match &node.value {
+        Value::List(items) => {
+            items.iter().map(|item| added_to(item, topic)).fold(0, u16::saturating_add)
+        }
+        Value::Call(Call { name, arguments: Some(arguments) }) => {
+            let within = arguments.iter().map(|argument| added_to(&argument.value, topic));
+            let within = within.fold(0, u16::saturating_add);
+            let adds = name.as_ref().is_some_and(|name| name.text == "AddPartitions")
+                && arguments.iter().any(|a| a.value.value == Value::Text(topic.to_owned()));
+            let numbers = arguments.iter().filter_map(|argument| match &argument.value.value {
+                Value::Number(number) => ron::from_str::<u16>(number).ok(),
+                _ => None,
+            });
+            match adds {
+                true => within.saturating_add(numbers.max().unwrap_or(0).min(MOST_ADDED)),
+                false => within,
+            }
+        }
+        Value::Boolean(_) | Value::Number(_) | Value::Text(_) | Value::Map(_) | Value::Call(_) => 0,
+    }
+}
+
+/// As many partitions as a fault may add.
+pub(super) const MOST_ADDED: u16 = 1_000;
 
 /// Kafka's `Topic.validate`.
 fn check_name(name: &Word, report: &mut Report) -> Option<()> {
@@ -126,7 +161,7 @@ pub(super) fn internal_topics(
     cluster: Span,
     report: &mut Report,
 ) -> Option<Internal> {
-    let inherited = Inherited { base, brokers, properties: broker_properties };
+    let inherited = Inherited { base, brokers, properties: broker_properties, faults: None };
     let pairs = &broker_properties.pairs;
     let offsets = match groups {
         false => None,
@@ -187,7 +222,8 @@ fn internal(
     let properties = TopicProperties { broker: &inherited.properties.pairs, topic: &pairs };
     let config = topic_config(inherited.base.kafka, properties).ok()?;
     let assignments = round_robin(shape.partitions, shape.replication_factor, inherited.brokers);
-    Some(Topic { name: name.to_owned(), assignments, config, internal: true })
+    let at_first = assignments.len() as u16;
+    Some(Topic { name: name.to_owned(), assignments, at_first, config, internal: true })
 }
 
 const OFFSETS: &str = "__consumer_offsets";

@@ -94,6 +94,7 @@ enum FaultText<'s> {
     ControlledShutdown(TargetsText<'s>),
     RollingRestart(&'s str, SpanText, SpanText),
     Scale(&'s str, u16),
+    AddPartitions(&'s str, u16),
     StallRequests {
         from: TargetsText<'s>,
         to: TargetsText<'s>,
@@ -291,6 +292,10 @@ impl<'s> Writer<'s> {
                 FaultText::RollingRestart(self.group(*group), span(*down), span(*between))
             }
             Fault::Scale { group, members } => FaultText::Scale(self.group(*group), *members),
+            Fault::AddPartitions { topic, count } => {
+                let (topic, _) = self.partition(TopicPartition::new(topic.0, 0));
+                FaultText::AddPartitions(topic, *count)
+            }
             Fault::StallRequests { from, to, api, by, first } => FaultText::StallRequests {
                 from: all(from),
                 to: all(to),
