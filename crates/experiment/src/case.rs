@@ -4,10 +4,10 @@ use crate::defect::{self, Defect};
 use crate::outcome::Outcome;
 use crate::verify::Driver;
 use acklab_runtime::view::ClusterView;
-use acklab_runtime::{RunOptions, RunResult};
+use acklab_runtime::{Fork, RunOptions, RunResult};
 use acklab_scenario::model::Scenario;
-use acklab_scenario::{Expectation, Resolved, ShareExpectation};
-use acklab_verdict::Judge;
+use acklab_scenario::{Difference, Expectation, Resolved, ShareExpectation};
+use acklab_verdict::{Judge, RecordFates};
 use acklab_vocab::time::SimTime;
 use acklab_vocab::trace::Observer;
 use std::sync::Arc;
@@ -21,12 +21,15 @@ pub struct Case {
     pub expect: Vec<Expectation>,
     /// What must hold in a share of the seeds.
     pub expect_share: Vec<ShareExpectation>,
+    /// Kafka's properties that are set to something else than the default of the version: what is
+    /// set first, then the default.
+    pub settings: Vec<Difference>,
 }
 
 impl From<Resolved> for Case {
     fn from(resolved: Resolved) -> Self {
-        let Resolved { scenario, expect, expect_share, warnings: _ } = resolved;
-        Case { scenario: Arc::new(scenario), expect, expect_share }
+        let Resolved { scenario, expect, expect_share, settings, warnings: _ } = resolved;
+        Case { scenario: Arc::new(scenario), expect, expect_share, settings }
     }
 }
 
@@ -65,6 +68,23 @@ impl Case {
         defect::catch(&self.scenario, seed, || Outcome::of(self, result))
     }
 
+    /// Runs one history and judges it, with the fate of every single record; or another future of
+    /// it, if it forks.
+    ///
+    /// # Errors
+    /// [`Defect`] if the simulator panics.
+    pub fn run_with_fates<O: Observer + Send + 'static>(
+        &self,
+        seed: u64,
+        fork: Option<Fork>,
+        observer: O,
+    ) -> Result<(Outcome, RecordFates, O), Defect> {
+        let options = RunOptions { fork, ..RunOptions::default() };
+        let observer = (Judge::new(), observer);
+        let result = self.observe_with(seed, Driver::Madsim, options, observer)?;
+        defect::catch(&self.scenario, seed, || Outcome::with_fates(self, result))
+    }
+
     /// The cluster at an instant of a history; `None` if the history is over before.
     ///
     /// # Errors
@@ -74,7 +94,7 @@ impl Case {
         seed: u64,
         at: SimTime,
     ) -> Result<(Option<ClusterView>, SimTime), Defect> {
-        let options = RunOptions { stop_at: Some(at) };
+        let options = RunOptions { stop_at: Some(at), ..RunOptions::default() };
         let result = defect::catch(&self.scenario, seed, || {
             acklab_runtime::run(&self.scenario, seed, options, ())
         })?;
@@ -88,7 +108,16 @@ impl Case {
         driver: Driver,
         observer: O,
     ) -> Result<RunResult<O>, Defect> {
-        let options = RunOptions::default();
+        self.observe_with(seed, driver, RunOptions::default(), observer)
+    }
+
+    fn observe_with<O: Observer + Send + 'static>(
+        &self,
+        seed: u64,
+        driver: Driver,
+        options: RunOptions,
+        observer: O,
+    ) -> Result<RunResult<O>, Defect> {
         defect::catch(&self.scenario, seed, || match driver {
             Driver::Madsim => acklab_runtime::run(&self.scenario, seed, options, observer),
             Driver::Plain => acklab_runtime::plain::run(&self.scenario, seed, options, observer),

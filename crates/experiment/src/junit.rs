@@ -1,5 +1,6 @@
 //! A test report as JUnit XML, for CI: a suite per scenario, a case per variant and expectation.
 
+use crate::defect::Defect;
 use crate::test::{ExpectationReport, ScenarioReport, TestReport, VariantReport};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
@@ -38,11 +39,15 @@ fn add_variant(suite: &mut TestSuite, scenario: &str, variant: &VariantReport) {
         suite.add_test_case(case(scenario, &variant.variant, &share.text, message));
     }
     for defect in &variant.defects {
-        let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
-        status.set_message(defect.message.as_str()).set_description(defect.to_string());
-        let name = format!("seed {} runs", defect.seed);
-        suite.add_test_case(named(scenario, &variant.variant, &name, status));
+        suite.add_test_case(defect_case(scenario, &variant.variant, defect));
     }
+}
+
+/// A seed whose run panicked.
+pub(crate) fn defect_case(scenario: &str, variant: &str, defect: &Defect) -> TestCase {
+    let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+    status.set_message(defect.message.as_str()).set_description(defect.to_string());
+    named(scenario, variant, &format!("seed {} runs", defect.seed), status)
 }
 
 fn failures(expectation: &ExpectationReport) -> String {
@@ -55,7 +60,8 @@ fn failures(expectation: &ExpectationReport) -> String {
     format!("in {} of {all} seeds not: {}", expectation.failed, seeds.join(", "))
 }
 
-fn case(scenario: &str, variant: &str, name: &str, failure: Option<String>) -> TestCase {
+/// Something that was expected, and what was wrong if it did not hold.
+pub(crate) fn case(scenario: &str, variant: &str, name: &str, failure: Option<String>) -> TestCase {
     let status = match failure {
         None => TestCaseStatus::success(),
         Some(message) => {

@@ -8,13 +8,17 @@
 mod case;
 mod counts;
 mod defect;
+pub mod diff;
 mod explain;
+pub mod inevitable;
 mod junit;
 mod lockstep;
 mod outcome;
 mod parallel;
 mod seeds;
+pub mod shrink;
 mod subject;
+pub mod sweep;
 pub mod test;
 mod verify;
 

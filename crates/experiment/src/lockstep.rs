@@ -40,11 +40,11 @@ impl fmt::Display for Divergence {
 pub(crate) fn first_divergence(case: &Case, seed: u64, second: Driver) -> Option<Divergence> {
     thread::scope(|scope| {
         let facts = |driver: Driver| {
-            let (sender, receiver) = sync_channel(CHUNKS_AHEAD);
+            let (recorder, facts) = channel();
             // A run that panics ends its trace there; whoever asks has caught the same panic
             // before.
-            scope.spawn(move || case.observe(seed, driver, Recorder::new(sender)).map(drop));
-            Facts { receiver, chunk: Vec::new().into_iter() }
+            scope.spawn(move || case.observe(seed, driver, recorder).map(drop));
+            facts
         };
         compare(facts(Driver::Madsim), facts(second))
     })
@@ -71,7 +71,7 @@ const CHUNK: usize = 1_024;
 const CHUNKS_AHEAD: usize = 4;
 
 /// Sends what it observes, until nobody listens.
-struct Recorder {
+pub(crate) struct Recorder {
     sender: Option<SyncSender<Vec<Stamped>>>,
     chunk: Vec<Stamped>,
 }
@@ -106,9 +106,16 @@ impl Drop for Recorder {
     }
 }
 
-struct Facts {
+/// What a [`Recorder`] sends, fact by fact.
+pub(crate) struct Facts {
     receiver: Receiver<Vec<Stamped>>,
     chunk: std::vec::IntoIter<Stamped>,
+}
+
+/// A recorder and its listener.
+pub(crate) fn channel() -> (Recorder, Facts) {
+    let (sender, receiver) = sync_channel(CHUNKS_AHEAD);
+    (Recorder::new(sender), Facts { receiver, chunk: Vec::new().into_iter() })
 }
 
 impl Iterator for Facts {

@@ -5,7 +5,7 @@ use crate::counts::Judged;
 use acklab_runtime::{RunResult, Stuck};
 use acklab_scenario::model::FaultSpec;
 use acklab_scenario::{Bound, Counter, Expectation, Quantity};
-use acklab_verdict::{Judge, Verdict};
+use acklab_verdict::{Judge, RecordFates, Verdict};
 use acklab_vocab::time::SimTime;
 use serde::Serialize;
 
@@ -51,6 +51,18 @@ impl Outcome {
         let expectations = hold(&case.expect, &verdict, stuck.as_ref());
         (Outcome { verdict, events, ended_at, stuck, expectations, schedule }, observer)
     }
+
+    pub(crate) fn with_fates<O>(
+        case: &Case,
+        result: RunResult<(Judge, O)>,
+    ) -> (Outcome, RecordFates, O) {
+        let RunResult { observer: (judge, observer), events, ended_at, stuck, schedule, view: _ } =
+            result;
+        let (verdict, fates) = judge.finish_with_fates();
+        let expectations = hold(&case.expect, &verdict, stuck.as_ref());
+        let outcome = Outcome { verdict, events, ended_at, stuck, expectations, schedule };
+        (outcome, fates, observer)
+    }
 }
 
 /// What a scenario expects, and what every run is expected to do unless the scenario says
@@ -65,7 +77,7 @@ fn hold(expect: &[Expectation], verdict: &Verdict, stuck: Option<&Stuck>) -> Vec
     let implied = implied(expect);
     let mut all: Vec<Expected> = expect.iter().chain(&implied).map(held).collect();
     all.push(Expected {
-        text: "comes to rest".to_owned(),
+        text: COMES_TO_REST.to_owned(),
         held: stuck.is_none(),
         actual: stuck.map_or_else(String::new, |stuck| {
             format!("not by {}: {}", stuck.at, stuck.because.join("; "))
@@ -73,6 +85,16 @@ fn hold(expect: &[Expectation], verdict: &Verdict, stuck: Option<&Stuck>) -> Vec
     });
     all
 }
+
+/// The texts of what every run of a case is held against, in the order of
+/// [`Outcome::expectations`].
+pub(crate) fn expected_texts(expect: &[Expectation]) -> Vec<String> {
+    let implied = implied(expect);
+    let texts = expect.iter().chain(&implied).map(ToString::to_string);
+    texts.chain(std::iter::once(COMES_TO_REST.to_owned())).collect()
+}
+
+const COMES_TO_REST: &str = "comes to rest";
 
 fn implied(expect: &[Expectation]) -> Vec<Expectation> {
     [Counter::Violations, Counter::Unexplained]

@@ -111,10 +111,12 @@ fn unwanted(plan: &Plan, outcome: &Outcome) -> Finding {
                 let waits_for_replicas = ["producer", "transaction"]
                     .iter()
                     .any(|who| plan.never_enough && because.contains(who));
-                let follows = one_lags
-                    && ["above its high watermark", "a transaction of"]
-                        .iter()
-                        .any(|what| because.contains(what));
+                let in_motion = ["above its high watermark", "a transaction of"];
+                // On a lossy network replicas lag, and brokers are fenced, again and again.
+                let by_loss = ["has an ISR of", "does not lead yet"];
+                let says = |what: &[&str]| what.iter().any(|what| because.contains(what));
+                let follows =
+                    one_lags && (says(&in_motion) || plan.loses_packets() && says(&by_loss));
                 !waits_for_replicas && !follows && !plan.may_lag(because)
             };
             let because: Vec<&str> =

@@ -17,6 +17,8 @@ mod groups_commits;
 mod groups_crashes;
 #[path = "outcomes/groups_liveness.rs"]
 mod groups_liveness;
+#[path = "outcomes/groups_metadata.rs"]
+mod groups_metadata;
 #[path = "outcomes/groups_next_generation.rs"]
 mod groups_next_generation;
 #[path = "outcomes/groups_offsets.rs"]

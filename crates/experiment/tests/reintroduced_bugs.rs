@@ -70,6 +70,16 @@ impl Bug {
     }
 }
 
+/// It is violated, as is known of versions without the rule, and nothing else is.
+#[track_caller]
+fn known(outcome: &Outcome, invariant: &str, issue: &str) {
+    let verdict = &outcome.verdict;
+    let known: Vec<_> =
+        verdict.known_violations.iter().map(|it| (it.invariant, it.known)).collect();
+    assert_eq!(known, [(invariant, Some(issue))]);
+    assert_eq!(verdict.violations, []);
+}
+
 #[test]
 fn a_follower_that_truncates_to_its_high_watermark() {
     let bug = bug!("truncate-to-high-watermark");
@@ -221,6 +231,66 @@ fn a_coordinator_that_takes_the_offsets_of_a_zombie() {
     let by = ["input_processed_again"];
     for outcome in bug.is_caught_without(&["FenceTransactionalOffsets"], &by) {
         assert!(outcome.verdict.records.duplicated > 0);
+    }
+}
+
+/// T2. 3.5 is that version: the same without the rule.
+#[test]
+fn a_leader_that_takes_a_write_of_a_transaction_that_has_ended() {
+    let bug = bug!("late-write-hangs");
+    bug.is_absent(&[]);
+    bug.is_absent(&["kafka=4.1"]);
+    for version in ["rules/VerifyTransactionalWrites=false", "kafka=3.5"] {
+        for outcome in bug.outcomes(&[version]) {
+            known(&outcome, "hanging_transaction", "KIP-890");
+            // Readers of committed records stop there; the others do not.
+            let counts = outcome.verdict.records;
+            assert_eq!((counts.lost, counts.phantom, counts.duplicated), (0, 0, 0), "{version}");
+        }
+    }
+}
+
+/// T3: with nothing to look at, what comes between two transactions is committed with the next. With the first look (3.6)
+/// only what comes while it is open is, and in the same epoch, which each transaction has for itself since 4.0.
+#[test]
+fn a_leader_that_takes_a_late_write_for_one_of_the_next_transaction() {
+    let bug = bug!("late-write-joins");
+    let open = bug!("late-write-joins-open");
+    let joins = |outcomes: Vec<Outcome>| {
+        for outcome in outcomes {
+            known(&outcome, "joined_next_transaction", "KIP-890");
+            assert_eq!(outcome.verdict.records.phantom, 1);
+        }
+    };
+    for absent in [&[][..], &["kafka=4.1"]] {
+        bug.is_absent(absent);
+    }
+    joins(bug.outcomes(&["rules/VerifyTransactionalWrites=false"]));
+    joins(bug.outcomes(&["kafka=3.5"]));
+    open.is_absent(&[]);
+    joins(open.outcomes(&["rules/TransactionsVersion2=false"]));
+    joins(open.outcomes(&["kafka=3.9"]));
+}
+
+/// Whichever way the late marker ends a transaction: half of the time its producer was told so.
+#[test]
+fn a_marker_that_ends_the_next_transaction() {
+    let bug = bug!("late-marker");
+    bug.is_absent(&[]);
+    for version in ["rules/StrictMarkerEpochs=false", "kafka=4.1"] {
+        let mut torn = 0;
+        for outcome in bug.outcomes(&[version]) {
+            let verdict = &outcome.verdict;
+            let counts = verdict.records;
+            if (counts.lost, counts.phantom) == (0, 0) {
+                continue;
+            }
+            torn += 1;
+            // The four of its eight bursts of five records that were there when the marker came.
+            assert!([(20, 0), (0, 20)].contains(&(counts.lost, counts.phantom)), "{counts:?}");
+            known(&outcome, "ended_by_late_marker", "KIP-1228");
+        }
+        assert!((1..=4).contains(&torn), "{version}: {torn} of 5");
     }
 }
 

@@ -80,6 +80,11 @@ impl Plan {
         self.producers.iter().any(|producer| producer.offered >= 4_000_000)
     }
 
+    /// So many that nothing is ever at rest for long while there is work.
+    pub fn loses_packets(&self) -> bool {
+        self.frame.contains(LOSSY)
+    }
+
     pub fn has_permanent_fault(&self) -> bool {
         self.faults.iter().any(|fault| fault.permanent)
     }
@@ -96,6 +101,9 @@ struct Cast {
     producers: Vec<(String, u64)>,
     readers: Vec<String>,
 }
+
+/// One packet of five gets lost.
+const LOSSY: &str = "loss: 0.2";
 
 const VERSIONS: [&str; 6] = ["3.3", "3.6", "3.7", "3.9", "4.0", "4.1"];
 
@@ -147,7 +155,7 @@ pub fn plan(case: u64) -> Plan {
     let dice = &mut Dice::new(case ^ 0x6e0f_0000_0000);
     if dice.percent(25) {
         producers.push(Producer {
-            text: groups::transactional_producer(dice, kafka),
+            text: groups::transactional_producer(dice, kafka, frame.contains(LOSSY)),
             exactly_once: true,
             acks_all: true,
             offered: 10_000,
@@ -219,8 +227,8 @@ fn network(dice: &mut Dice) -> String {
         text.push_str(", client_latency: Uniform(\"5ms\", \"50ms\")");
     }
     if dice.percent(25) {
-        let loss = dice.among(&["0.001", "0.02", "0.2"]);
-        write!(text, ", loss: {loss}").expect("a string takes any text");
+        let loss = dice.among(&["loss: 0.001", "loss: 0.02", LOSSY]);
+        write!(text, ", {loss}").expect("a string takes any text");
     }
     if dice.percent(20) {
         let bandwidth = dice.among(&["1MB/s", "10Mbit/s", "unlimited"]);

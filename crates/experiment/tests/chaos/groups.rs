@@ -227,10 +227,11 @@ fn properties(
     (list.join(", "), is_slow)
 }
 
-/// A producer with transactions.
-pub fn transactional_producer(dice: &mut Dice, kafka: &str) -> String {
+/// A producer with transactions. Where packets get lost, one takes seconds: five messages in turn.
+pub fn transactional_producer(dice: &mut Dice, kafka: &str, is_slow: bool) -> String {
     let version = if dice.percent(30) { dice.among(&["2.1", "2.5", "2.8", "3.2"]) } else { kafka };
     let rate = dice.among(&[5, 20, 100]);
+    let rate = if is_slow { 1 } else { rate };
     let burst = dice.among(&[1, 5, 20]);
     let (bursts, abort) = (dice.between(1, 6), dice.among(&["0.0", "0.2", "0.5"]));
     let (request, delivery) =

@@ -122,10 +122,27 @@ fn a_cooperative_member_cannot_commit_while_it_waits_for_others_to_join() {
             assert_eq!(history.group(group).counts.reprocessed, 0, "{group}");
         }
     }
+    // `ensureActiveGroup()` used to keep poll() from returning anything: the application has nothing to commit, and what the
+    // member keeps stands still.
     for history in histories(&fields(r#"Java("2.4")"#), SEEDS) {
         let node = history.node_of_member("billing", 0);
-        let mut failures = history.commit_failures().into_iter().filter(|it| it.1 == node);
-        assert!(failures.all(|it| it.3 != CommitFailure::RebalanceInProgress));
+        let failures = history.commit_failures().into_iter().filter(|it| it.1 == node);
+        assert_eq!(failures.collect::<Vec<_>>(), [], "seed {}", history.seed);
+        let refused = history.commit_answers().into_iter().filter(|it| !it.2.is_none());
+        assert_eq!(refused.count(), 0);
+        let processed = history.all(|event| match event {
+            TraceEvent::RecordsProcessed { .. } => Some(()),
+            _ => None,
+        });
+        let times: Vec<_> = processed.iter().filter(|it| it.1 == node).map(|it| it.0).collect();
+        let gaps = times.windows(2).map(|pair| (between(pair[0], pair[1]), pair[0]));
+        let (gap, since) = gaps.max_by(|a, b| a.0.total_cmp(&b.0)).expect("records");
+        // From its heartbeat until the slow one polls, as above.
+        within("stands still from", between(secs(6.0), since), -0.1..=0.6);
+        within("until", between(secs(5.0), since) + gap, 3.9..=4.8);
+        for group in ["billing", "slow", "late"] {
+            assert_eq!(history.group(group).counts.reprocessed, 0, "{group}");
+        }
     }
 }
 

@@ -1,0 +1,338 @@
+//! `--expect 'lost == 0 @ 95%'`: what has to hold, and how surely.
+//!
+//! `QUANTITY OP VALUE @ LEVEL%` says that in at least so many percent of all histories the number is
+//! as it says. The seeds are a sample of them, so it is passed only if the sample shows it: if the
+//! lower end of the share's 95 % Wilson interval, the one that tables print, reaches the level. If
+//! the level lies within the interval the seeds are too few to tell, which does not pass either: a
+//! gate that lets through what nobody has shown is none. Without `@` it must hold in every seed that
+//! is run, which says nothing of others.
+//!
+//! A cell's labels and a colon before it (`acks=all: lost == 0`) speak of these cells only.
+
+use super::plan::{Cell, PlanError};
+use super::report::{Dim, GateCell, GateFailure, GateOutcome, GateReport};
+use super::row::{RowCounts, SeedRow};
+use super::statistics::{rounded, seeds_to_show, wilson};
+use acklab_scenario::expect::CounterUnit;
+use acklab_scenario::{Bound, COMMIT_EXCEPTIONS, Counter, Expectation, Quantity, parse_duration};
+use acklab_verdict::Cause;
+use acklab_vocab::error::ErrorCode;
+use std::fmt;
+use std::str::FromStr;
+
+/// Something that has to hold.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gate {
+    /// As it was written.
+    text: String,
+    /// In which cells: dimensions with a value each.
+    cells: Vec<(String, String)>,
+    expectation: Expectation,
+    /// In which share of all histories; `None` for every seed that is run.
+    level: Option<f64>,
+}
+
+impl FromStr for Gate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (cells, rest) = match text.split_once(": ") {
+            Some((cells, rest)) => (labels(cells)?, rest),
+            None => (Vec::new(), text),
+        };
+        let (rest, level) = match rest.split_once('@') {
+            Some((rest, level)) => (rest, Some(level_of(level)?)),
+            None => (rest, None),
+        };
+        let (name, operator, value) = split(rest)?;
+        let quantity = quantity(name)?;
+        let value = value_of(&quantity, value)?;
+        let bound = bound(operator, value)?;
+        let expectation = Expectation { quantity, bound };
+        Ok(Gate { text: text.trim().to_owned(), cells, expectation, level })
+    }
+}
+
+/// As it was written.
+impl fmt::Display for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// `acks=all, linger.ms=5`
+fn labels(text: &str) -> Result<Vec<(String, String)>, String> {
+    let label = |label: &str| {
+        let (dim, value) = label.split_once('=').ok_or_else(|| {
+            format!("`{label}` before the colon is no cell: write {EXAMPLE_OF_CELLS}")
+        })?;
+        Ok((dim.trim().to_owned(), value.trim().to_owned()))
+    };
+    text.split(", ").map(label).collect()
+}
+
+const EXAMPLE_OF_CELLS: &str = "the cells as in 'producers/acks=all: lost == 0 @ 95%'";
+
+fn level_of(text: &str) -> Result<f64, String> {
+    let number = text.trim().strip_suffix('%').map(str::trim);
+    let digits = |number: &&str| number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let level: f64 = number
+        .filter(digits)
+        .and_then(|number| number.parse().ok())
+        .ok_or_else(|| format!("`{}` is no share of histories: write @ 95%", text.trim()))?;
+    if level >= 100.0 {
+        return Err("no number of seeds shows something of all histories: write a level below \
+                    100%, or leave `@` out to ask for every seed that is run"
+            .to_owned());
+    }
+    if level <= 0.0 {
+        return Err("a level is above 0%".to_owned());
+    }
+    Ok(rounded(level / 100.0))
+}
+
+/// Longest first, so that none hides another.
+const OPERATORS: [&str; 10] = ["==", "<=", ">=", "!=", "=", "<", ">", "≤", "≥", "≠"];
+
+fn split(text: &str) -> Result<(&str, &str, &str), String> {
+    let at = text
+        .find(['=', '<', '>', '≤', '≥', '!', '≠'])
+        .ok_or_else(|| format!("`{}` compares nothing: write {EXAMPLE}", text.trim()))?;
+    let (name, rest) = text.split_at(at);
+    let operator = OPERATORS.into_iter().find(|operator| rest.starts_with(operator));
+    let operator =
+        operator.ok_or_else(|| format!("`{}` is wrong: write {EXAMPLE}", rest.trim()))?;
+    Ok((name.trim(), operator, rest[operator.len()..].trim()))
+}
+
+const EXAMPLE: &str = "it like 'lost == 0 @ 95%'";
+
+fn bound(operator: &str, value: u64) -> Result<Bound, String> {
+    match operator {
+        "==" | "=" => Ok(Bound::Exactly(value)),
+        "<=" | "≤" => Ok(Bound::AtMost(value)),
+        ">=" | "≥" => Ok(Bound::AtLeast(value)),
+        "<" => {
+            value.checked_sub(1).map(Bound::AtMost).ok_or_else(|| "nothing is below 0".to_owned())
+        }
+        ">" => value.checked_add(1).map(Bound::AtLeast).ok_or_else(|| "too large".to_owned()),
+        _ => Err("`!=` is not asked of a gate: write >= 1 instead of != 0".to_owned()),
+    }
+}
+
+/// A counter, `cause NAME`, `commit_errors NAME`, `COUNTER of acked`, and those of one group after
+/// its name and a slash.
+fn quantity(text: &str) -> Result<Quantity, String> {
+    if let Some((group, rest)) = text.split_once('/') {
+        let of = quantity(rest.trim())?;
+        let fits = match &of {
+            Quantity::Counter(counter) => counter.is_of_groups(),
+            Quantity::Cause(_) | Quantity::CommitErrors(_) => true,
+            Quantity::ShareOfAcked(_) | Quantity::OfGroup(..) => false,
+        };
+        if !fits {
+            return Err(format!("a group has no `{}` of its own", rest.trim()));
+        }
+        return Ok(Quantity::OfGroup(group.trim().to_owned(), Box::new(of)));
+    }
+    if let Some(name) = text.strip_prefix("cause ") {
+        let names = Cause::ALL.iter().map(|cause| cause.name());
+        return known(name.trim(), "cause", names).map(Quantity::Cause);
+    }
+    if let Some(name) = text.strip_prefix("commit_errors ") {
+        let codes = ErrorCode::ALL.iter().filter(|error| error.code() > 0);
+        let names = codes.map(|error| error.name()).chain(COMMIT_EXCEPTIONS.iter().copied());
+        return known(name.trim(), "error", names).map(Quantity::CommitErrors);
+    }
+    match text.strip_suffix(" of acked") {
+        Some(name) => counter(name.trim()).map(Quantity::ShareOfAcked),
+        None => counter(text).map(Quantity::Counter),
+    }
+}
+
+fn counter(text: &str) -> Result<Counter, String> {
+    let found = Counter::ALL.iter().find(|counter| {
+        counter.name().eq_ignore_ascii_case(text) || snake_case(counter.name()) == text
+    });
+    let names = || Counter::ALL.iter().map(|counter| snake_case(counter.name()));
+    found.copied().ok_or_else(|| nothing_called(text, "counter", names().collect()))
+}
+
+fn known<'n>(
+    name: &str,
+    what: &str,
+    names: impl Iterator<Item = &'n str> + Clone,
+) -> Result<String, String> {
+    match names.clone().any(|other| other == name) {
+        true => Ok(name.to_owned()),
+        false => Err(nothing_called(name, what, names.map(str::to_owned).collect())),
+    }
+}
+
+fn nothing_called(name: &str, what: &str, names: Vec<String>) -> String {
+    let near = names
+        .into_iter()
+        .map(|other| (strsim::damerau_levenshtein(name, &other), other))
+        .filter(|&(distance, _)| distance <= name.chars().count().div_ceil(3))
+        .min();
+    match near {
+        Some((_, other)) => format!("there is no {what} `{name}`; did you mean `{other}`?"),
+        None => format!("there is no {what} `{name}`: write {EXAMPLE}"),
+    }
+}
+
+/// `ProduceP99` becomes `produce_p99`.
+pub(super) fn snake_case(name: &str) -> String {
+    let mut text = String::new();
+    for character in name.chars() {
+        if character.is_ascii_uppercase() && !text.is_empty() {
+            text.push('_');
+        }
+        text.push(character.to_ascii_lowercase());
+    }
+    text
+}
+
+fn value_of(quantity: &Quantity, text: &str) -> Result<u64, String> {
+    match quantity {
+        Quantity::OfGroup(_, quantity) => value_of(quantity, text),
+        Quantity::Counter(counter) if counter.unit() == CounterUnit::Microseconds => {
+            let duration = parse_duration(text);
+            let duration = duration
+                .map_err(|problem| format!("`{text}` is not a duration: {problem}; write 250ms"))?;
+            Ok(duration.as_micros())
+        }
+        Quantity::ShareOfAcked(_) => {
+            let number = text.strip_suffix('%').map(str::trim);
+            let digits = |it: &&str| it.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+            let share: Option<f64> = number.filter(digits).and_then(|it| it.parse().ok());
+            let share = share.filter(|share| *share <= 100.0);
+            let share = share.ok_or_else(|| format!("`{text}` is no share: write 0.1%"))?;
+            Ok((share * 10_000.0).round() as u64)
+        }
+        Quantity::Counter(_) | Quantity::Cause(_) | Quantity::CommitErrors(_) => {
+            let digits = text.replace('_', "");
+            digits.parse().map_err(|_| format!("`{text}` is not a count"))
+        }
+    }
+}
+
+impl Gate {
+    /// Whether it speaks of cells and groups that there are.
+    pub(super) fn check(&self, dims: &[Dim], cells: &[Cell]) -> Result<(), PlanError> {
+        let wrong = |message: String, help: String| {
+            Err(PlanError::usage(format!("--expect '{}': {message}", self.text), help))
+        };
+        for (name, value) in &self.cells {
+            let Some(dim) = dims.iter().find(|dim| dim.path == *name || dim.name == *name) else {
+                let known: Vec<&str> = dims.iter().map(|dim| dim.path.as_str()).collect();
+                let help = match known.as_slice() {
+                    [] => "vary something with --vary, or leave the cell out".to_owned(),
+                    known => format!("these are varied: {}", known.join(", ")),
+                };
+                return wrong(format!("`{name}` is not varied"), help);
+            };
+            if !dim.values.contains(value) {
+                let help = format!("its values are {}", dim.values.join(", "));
+                return wrong(format!("`{}` has no value `{value}`", dim.path), help);
+            }
+        }
+        if let Quantity::OfGroup(group, _) = &self.expectation.quantity {
+            let without = |(_, cell): &(usize, &Cell)| !cell.groups.contains(group);
+            if let Some((_, cell)) = self.chosen(dims, cells).find(without) {
+                let help = match cell.groups.as_slice() {
+                    [] => "the scenario has no groups".to_owned(),
+                    groups => format!("there is {}", groups.join(", ")),
+                };
+                return wrong(format!("there is no group `{group}`"), help);
+            }
+        }
+        Ok(())
+    }
+
+    fn chosen<'c>(
+        &self,
+        dims: &[Dim],
+        cells: &'c [Cell],
+    ) -> impl Iterator<Item = (usize, &'c Cell)> {
+        let has = |cell: &Cell, (name, value): &(String, String)| {
+            let labels = dims.iter().zip(&cell.labels);
+            labels
+                .filter(|(dim, _)| dim.path == *name || dim.name == *name)
+                .any(|(_, it)| it == value)
+        };
+        let of = move |cell: &Cell| self.cells.iter().all(|label| has(cell, label));
+        cells.iter().enumerate().filter(move |(_, cell)| of(cell))
+    }
+
+    /// Holds the rows of all cells against it.
+    pub(super) fn hold(&self, dims: &[Dim], cells: &[Cell], rows: &[Vec<SeedRow>]) -> GateReport {
+        let cells = self.chosen(dims, cells).map(|(position, cell)| {
+            let mut of = 0;
+            let mut failures = Vec::new();
+            let mut failed = 0;
+            for row in &rows[position] {
+                let Some(numbers) = row.numbers() else { continue };
+                let counts = RowCounts { numbers, groups: &cell.groups };
+                of += 1;
+                if self.expectation.holds(&counts) {
+                    continue;
+                }
+                failed += 1;
+                if failures.len() < FAILURES_KEPT {
+                    failures.push(GateFailure {
+                        seed: row.seed,
+                        actual: self.expectation.actual(&counts),
+                        run: cell.selection.command("run", row.seed, ""),
+                    });
+                }
+            }
+            gate_cell(position, of - failed, of, self.level, failures)
+        });
+        let cells: Vec<GateCell> = cells.collect();
+        let held = cells.iter().all(|cell| cell.outcome == GateOutcome::Held);
+        GateReport { text: self.sentence(), level: self.level, cells, held }
+    }
+
+    fn sentence(&self) -> String {
+        let cells: Vec<String> =
+            self.cells.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let cells = match cells.is_empty() {
+            true => String::new(),
+            false => format!("{}: ", cells.join(", ")),
+        };
+        let share = match self.level {
+            None => "every history that is run".to_owned(),
+            Some(level) => format!("≥ {} % of histories", rounded(level * 100.0)),
+        };
+        format!("{cells}{} in {share}", self.expectation)
+    }
+}
+
+/// So many failing seeds are named.
+const FAILURES_KEPT: usize = 10;
+
+fn gate_cell(
+    cell: usize,
+    held: u64,
+    of: u64,
+    level: Option<f64>,
+    failures: Vec<GateFailure>,
+) -> GateCell {
+    let share = wilson(held, of);
+    let outcome = match level {
+        None if held == of && of > 0 => GateOutcome::Held,
+        None => GateOutcome::Failed,
+        Some(level) if share.low >= level => GateOutcome::Held,
+        Some(level) if share.high < level => GateOutcome::Failed,
+        Some(_) => GateOutcome::Inconclusive,
+    };
+    let seeds_needed = match (outcome, level) {
+        (GateOutcome::Inconclusive, Some(level)) => seeds_to_show(held, of, level),
+        _ => None,
+    };
+    GateCell { cell, held, of, share, outcome, seeds_needed, failures }
+}
+
+#[cfg(test)]
+mod tests;
