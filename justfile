@@ -17,24 +17,31 @@ verify:
     {{acklab}} check scenarios/*.ron
     {{acklab}} verify scenarios/*.ron --seeds 0..4
     {{acklab}} test scenarios/*.ron --seeds 0..20
+    tools/gallery --check
 
 # Format and apply what clippy can mend.
 fix:
     cargo fmt --all
     cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
 
-# Write golden outputs anew. Read the diff before you commit it.
+# Write golden outputs and the gallery in reports/ anew. Read the diff before you commit it.
 bless:
     UPDATE_EXPECT=1 cargo test --workspace --profile quick
+    cargo build --release --quiet
+    tools/gallery reports
 
 # Every scenario, all variants, on 200 seeds; then each seed of a few twice.
 sweep-all seeds="0..200":
     {{acklab}} test scenarios/*.ron --seeds {{seeds}}
     {{acklab}} verify scenarios/*.ron --seeds {{seeds}}
 
-# The HTML report of a scenario (part 3).
+# The HTML report of a scenario.
 report *args:
     {{acklab}} report "$@"
+
+# Every page in a headless Chromium (apt-get install chromium; needs Node.js and npm).
+verify-browser *names:
+    tools/browser/run "$@"
 
 # Speed and memory, beside a skeleton that only moves events.
 bench:

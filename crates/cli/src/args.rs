@@ -1,12 +1,22 @@
 //! The arguments. They are only parsed here; [`request`](crate::request) resolves them against a
 //! scenario.
 
+mod diff;
+mod report;
+mod shrink;
+mod sweep;
+
+pub use diff::DiffArgs;
+pub use report::ReportArgs;
+pub use shrink::ShrinkArgs;
+pub use sweep::SweepArgs;
+
 use acklab_experiment::Seeds;
 use acklab_scenario::Setting;
 use acklab_vocab::time::SimTime;
 use acklab_vocab::version::KafkaVersion;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
 /// A deterministic simulator of an Apache Kafka cluster that decides what became of every record.
@@ -57,18 +67,31 @@ pub enum Command {
   acklab explain acks-1-leader-crash --seed 7 --lost
   acklab explain acks-1-leader-crash --seed 7 --record shop#1873
   acklab explain acks-1-leader-crash --seed 7 --record orders-0@1234:5
-  acklab explain auto-commit-crash --seed 7 --reprocessed --group billing")]
+  acklab explain auto-commit-crash --seed 7 --reprocessed --group billing
+  acklab explain acks-1-leader-crash --seed 7 --lost --inevitable      since when was it certain?")]
     Explain(ExplainArgs),
+    /// Compare the same seed under two settings: where they part, and whose fate changed
+    #[command(help_template = TEMPLATE, before_help = diff::EXAMPLES, after_help = diff::NOTES)]
+    Diff(DiffArgs),
     /// Show the whole cluster at one instant
     #[command(help_template = TEMPLATE, before_help = "Examples:
   acklab replay acks-1-leader-crash --seed 7 --at 2s
   acklab replay gc-pause-leader --seed 7 --at 20.5s --variant acks=all")]
     Replay(ReplayArgs),
+    /// Write a history as a page that opens offline
+    #[command(help_template = TEMPLATE, before_help = report::EXAMPLES, after_help = report::NOTES)]
+    Report(ReportArgs),
     /// Hold scenarios against what they expect, with many seeds and all variants
     #[command(help_template = TEMPLATE, before_help = "Examples:
   acklab test acks-1-leader-crash --seeds 0..200
   acklab test scenarios/*.ron --seeds 0..20 --jobs 2 --junit results.xml")]
     Test(TestArgs),
+    /// Run many seeds, under several settings if you like: how probable, how bad, why, at what cost
+    #[command(help_template = TEMPLATE, before_help = sweep::EXAMPLES, after_help = sweep::NOTES)]
+    Sweep(SweepArgs),
+    /// Make a failing scenario small: the fewest faults and records that still show the same
+    #[command(help_template = TEMPLATE, before_help = shrink::EXAMPLES, after_help = shrink::NOTES)]
+    Shrink(ShrinkArgs),
     /// Run each seed twice, in different threads, and compare the histories
     #[command(help_template = TEMPLATE, before_help = "Examples:
   acklab verify acks-1-leader-crash --seeds 0..20
@@ -89,7 +112,7 @@ pub enum Command {
 }
 
 /// Which scenario, and what to change about it.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct ScenarioArgs {
     /// A file or the name of a shipped scenario
     pub scenario: String,
@@ -161,7 +184,31 @@ pub struct ExplainArgs {
     /// Tell of this consumer application only
     #[arg(long, value_name = "NAME")]
     pub group: Option<String>,
+    /// Print it as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Tell since when it was certain: leave the history at each step of the record's life and go on
+    /// with other random futures
+    #[arg(long, conflicts_with = "all", help_heading = SINCE_WHEN)]
+    pub inevitable: bool,
+    /// How many futures of each instant
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "50",
+        requires = "inevitable",
+        help_heading = SINCE_WHEN
+    )]
+    pub futures: NonZeroU32,
+    /// Faults that have not struck by then are drawn anew, too
+    #[arg(long, requires = "inevitable", help_heading = SINCE_WHEN)]
+    pub redraw_faults: bool,
+    /// How many runs at a time [default: one per core]
+    #[arg(long, value_name = "N", requires = "inevitable", help_heading = SINCE_WHEN)]
+    pub jobs: Option<NonZeroUsize>,
 }
+
+const SINCE_WHEN: &str = "Since when was it certain?";
 
 /// `acklab replay`
 #[derive(Debug, Args)]

@@ -95,6 +95,14 @@ impl Drop for NewFile {
     }
 }
 
+/// Whether a file could be written there, before hours of work find out.
+///
+/// # Errors
+/// See [`NewFile::create`].
+pub fn check_writable(path: &Path) -> Result<(), Failure> {
+    NewFile::create(path).map(drop)
+}
+
 /// Writes a file as a whole, or not at all.
 ///
 /// # Errors

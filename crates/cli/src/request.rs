@@ -47,7 +47,7 @@ impl Request {
 }
 
 /// The scenario, a line break, and the options, each after a space.
-fn selection(args: &ScenarioArgs) -> String {
+pub fn selection(args: &ScenarioArgs) -> String {
     let mut words = format!("{}\n", quoted(&args.scenario));
     let mut option = |name: &str, value: &str| {
         words.push_str(&format!(" {name} {}", quoted(value)));
@@ -64,7 +64,11 @@ fn selection(args: &ScenarioArgs) -> String {
     words
 }
 
-fn replace_faults(case: &mut Case, path: &Path) -> Result<(), Failure> {
+/// Lets the faults of a file strike in place of the scenario's.
+///
+/// # Errors
+/// Whatever is wrong with the file.
+pub fn replace_faults(case: &mut Case, path: &Path) -> Result<(), Failure> {
     let shown = path.display();
     let text = match fs::read_to_string(path) {
         Ok(text) => text,

@@ -1,10 +1,10 @@
 //! Numbers, durations, tables and commands as people read them.
 
-use acklab_vocab::time::{SimDuration, SimTime};
+use acklab_vocab::time::SimTime;
 use anstyle::Style;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
-pub use acklab_verdict::names::grouped;
+pub use acklab_verdict::names::{grouped, micros, percent, quoted, share};
 
 /// How many columns to use: the terminal's if there is one, within 80 and 100.
 pub fn width() -> usize {
@@ -31,57 +31,11 @@ pub fn styled(style: Style, text: &str) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// `3 of 29,993 acked (0.010 %)`
-pub fn share(part: u64, whole: u64, of: &str) -> String {
-    format!("{} of {} {of} ({})", grouped(part), grouped(whole), percent(part, whole))
-}
-
-/// A share with three significant digits or so; nothing of nothing is 0 %.
-pub fn percent(part: u64, whole: u64) -> String {
-    if part == 0 || whole == 0 {
-        return "0 %".to_owned();
-    }
-    if part == whole {
-        return "100 %".to_owned();
-    }
-    let thousandths = (u128::from(part) * 100_000 + u128::from(whole) / 2) / u128::from(whole);
-    let (units, rest) = (thousandths / 1_000, thousandths % 1_000);
-    match (units, rest) {
-        (0, 0) => "< 0.001 %".to_owned(),
-        (0, _) => format!("0.{rest:03} %"),
-        (1..10, _) => format!("{units}.{:02} %", rest / 10),
-        (_, _) => format!("{units}.{} %", rest / 100),
-    }
-}
-
 /// `45.2 s`
 pub fn seconds(at: SimTime) -> String {
     let tenths = at.0.unsigned_abs() / 100_000_000;
     let sign = if at.0 < 0 { "-" } else { "" };
     format!("{sign}{}.{} s", grouped(tenths / 10), tenths % 10)
-}
-
-/// A time measured in microseconds, in the unit a person would choose, with three significant
-/// digits or so.
-pub fn micros(micros: u64) -> String {
-    let rounded = match micros {
-        0 => return "0 ms".to_owned(),
-        1..10_000 => micros,
-        10_000..1_000_000 => micros / 100 * 100,
-        _ => micros / 10_000 * 10_000,
-    };
-    SimDuration::from_micros(rounded).to_string()
-}
-
-/// A word as a shell reads it back.
-pub fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-+=:,./@%#".contains(c);
-    let safe_start = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
-    if word.starts_with(safe_start) && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
 }
 
 /// Where a column's text stands.
@@ -216,7 +170,7 @@ pub fn wrapped(text: &str, width: usize) -> Vec<String> {
         let line = lines.last_mut().expect("there is a line");
         if line.is_empty() {
             line.push_str(word);
-        } else if line.chars().count() + 1 + word.chars().count() <= width {
+        } else if columns(line) + 1 + columns(word) <= width {
             line.push(' ');
             line.push_str(word);
         } else {
@@ -224,6 +178,11 @@ pub fn wrapped(text: &str, width: usize) -> Vec<String> {
         }
     }
     lines
+}
+
+/// How many columns a text takes on a terminal: styles take none.
+fn columns(text: &str) -> usize {
+    anstream::adapter::strip_str(text).to_string().chars().count()
 }
 
 #[cfg(test)]
@@ -278,5 +237,6 @@ mod tests {
     fn texts_wrap_at_spaces() {
         assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
         assert_eq!(wrapped("extraordinarily", 7), ["extraordinarily"]);
+        assert_eq!(wrapped(&format!("{} two", styled(BAD, "one")), 7).len(), 1);
     }
 }

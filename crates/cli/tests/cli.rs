@@ -24,39 +24,44 @@ fn help_shows_examples_first() {
         &["--help"],
         0,
         expect![[r#"
-        A deterministic simulator of an Apache Kafka cluster that decides what became of every record
+            A deterministic simulator of an Apache Kafka cluster that decides what became of every record
 
-        Examples:
-          acklab list                                          the scenarios that acklab ships
-          acklab run acks-1-leader-crash --seed 7              one history and its verdict
-          acklab explain acks-1-leader-crash --seed 7 --lost   the life of a lost record, and why
-          acklab replay acks-1-leader-crash --seed 7 --at 2s   the whole cluster at that instant
-          acklab test my-scenario.ron --seeds 0..200           does what the scenario expects hold?
+            Examples:
+              acklab list                                          the scenarios that acklab ships
+              acklab run acks-1-leader-crash --seed 7              one history and its verdict
+              acklab explain acks-1-leader-crash --seed 7 --lost   the life of a lost record, and why
+              acklab replay acks-1-leader-crash --seed 7 --at 2s   the whole cluster at that instant
+              acklab test my-scenario.ron --seeds 0..200           does what the scenario expects hold?
 
-        Usage: acklab <COMMAND>
+            Usage: acklab <COMMAND>
 
-        Commands:
-          run       Run one history and print its verdict
-          explain   Tell the life of single records: who had them, what was promised, where they died
-          replay    Show the whole cluster at one instant
-          test      Hold scenarios against what they expect, with many seeds and all variants
-          verify    Run each seed twice, in different threads, and compare the histories
-          check     Check scenarios without running them
-          defaults  List Kafka's properties of a version, with their defaults
-          list      List the scenarios that acklab ships
+            Commands:
+              run       Run one history and print its verdict
+              explain   Tell the life of single records: who had them, what was promised, where they died
+              diff      Compare the same seed under two settings: where they part, and whose fate changed
+              replay    Show the whole cluster at one instant
+              report    Write a history as a page that opens offline
+              test      Hold scenarios against what they expect, with many seeds and all variants
+              sweep     Run many seeds, under several settings if you like: how probable, how bad, why, at what
+                        cost
+              shrink    Make a failing scenario small: the fewest faults and records that still show the same
+              verify    Run each seed twice, in different threads, and compare the histories
+              check     Check scenarios without running them
+              defaults  List Kafka's properties of a version, with their defaults
+              list      List the scenarios that acklab ships
 
-        Options:
-          -h, --help     Print help
-          -V, --version  Print version
+            Options:
+              -h, --help     Print help
+              -V, --version  Print version
 
-        SCENARIO is a file or the name of a shipped scenario.
+            SCENARIO is a file or the name of a shipped scenario.
 
-        Exit status:
-          0    as expected
-          1    an expectation or a promise did not hold
-          2    bad usage, or a bad scenario
-          101  a defect of the simulator
-    "#]],
+            Exit status:
+              0    as expected
+              1    an expectation or a promise did not hold
+              2    bad usage, or a bad scenario
+              101  a defect of the simulator
+        "#]],
     );
     check(
         &["run", "--help"],
@@ -88,7 +93,10 @@ fn help_shows_examples_first() {
               -h, --help                        Print help
         "#]],
     );
-    for command in ["explain", "replay", "test", "verify", "check", "defaults", "list"] {
+    for command in [
+        "explain", "diff", "replay", "report", "test", "sweep", "verify", "check", "defaults",
+        "list",
+    ] {
         let help = acklab(&[command, "--help"]);
         assert_eq!(help.status, 0);
         assert!(help.stdout.lines().all(|line| line.chars().count() <= 100), "{}", help.stdout);

@@ -24,8 +24,10 @@ pub fn execute(args: &DefaultsArgs) -> Result<Status, Failure> {
     let tables: Vec<(Scope, Vec<&PropertyDefinition>)> =
         scopes.into_iter().map(|scope| (scope, sorted(version, scope))).collect();
     if args.json {
-        let all = tables.iter().flat_map(|(_, table)| table);
-        let all: Vec<Value> = all.map(|property| to_json(property, version)).collect();
+        let all = tables.iter().flat_map(|(scope, table)| {
+            table.iter().map(|property| to_json(*scope, property, version))
+        });
+        let all: Vec<Value> = all.collect();
         output::print_json(&json!({ "kafka": version, "properties": all }))?;
         return Ok(Status::AsExpected);
     }
@@ -137,7 +139,7 @@ fn values(kind: &Kind) -> String {
     }
 }
 
-fn to_json(property: &PropertyDefinition, version: KafkaVersion) -> Value {
+fn to_json(scope: Scope, property: &PropertyDefinition, version: KafkaVersion) -> Value {
     let (min, max) = match property.kind {
         Kind::Integer { min, max, .. } | Kind::Decimal { min, max, .. } => (Some(min), Some(max)),
         Kind::Boolean | Kind::Choice(_) | Kind::List | Kind::Text => (None, None),
@@ -151,7 +153,7 @@ fn to_json(property: &PropertyDefinition, version: KafkaVersion) -> Value {
         Kind::Text => ("text", None),
     };
     json!({
-        "scope": property.scope.to_string(),
+        "scope": scope.to_string(),
         "name": property.name,
         "aliases": property.aliases,
         "default": property.default_for(version).filter(|text| !text.is_empty()),

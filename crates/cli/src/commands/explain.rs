@@ -1,12 +1,16 @@
-//! `acklab explain`: the lives of single records.
+//! `acklab explain`: the lives of single records, and since when their fates were certain.
+
+mod inevitable;
 
 use crate::args::ExplainArgs;
 use crate::failure::{Failure, Status};
 use crate::output;
 use crate::request::Request;
 use crate::text::{DIM, quoted, styled};
+use acklab_experiment::inevitable::questions;
 use acklab_experiment::{Subject, explain, find, representatives};
-use acklab_verdict::AnomalyKind;
+use acklab_verdict::explain::{Life, LifeLine};
+use acklab_verdict::{AnomalyKind, names};
 use acklab_vocab::ids::{GroupIndex, RecordId};
 use std::fmt::Write;
 
@@ -17,12 +21,23 @@ pub fn execute(args: &ExplainArgs) -> Result<Status, Failure> {
     if chosen.is_empty() || !kinds(args).is_empty() {
         anomalous(args, &request, &mut chosen)?;
     }
+    if chosen.is_empty() && args.json {
+        output::print_json(&in_json(args, &request, &[]))?;
+        return Ok(Status::AsExpected);
+    }
     if chosen.is_empty() {
         output::print(&nothing_to_explain(args, &request))?;
         return Ok(Status::AsExpected);
     }
+    if args.inevitable {
+        return since_when(args, &request, &chosen);
+    }
     let group = group(args, &request)?;
     let lives = explain(&request.case, args.seed, &chosen, group)?;
+    if args.json {
+        output::print_json(&in_json(args, &request, &lives))?;
+        return Ok(Status::AsExpected);
+    }
     let mut text = String::new();
     for life in &lives {
         let mut more = format!("--record {}", quoted(&life.record));
@@ -36,6 +51,55 @@ pub fn execute(args: &ExplainArgs) -> Result<Status, Failure> {
     }
     output::print(&text)?;
     Ok(Status::AsExpected)
+}
+
+/// Asks of everything that is wrong with records since when it was certain.
+fn since_when(
+    args: &ExplainArgs,
+    request: &Request,
+    chosen: &[RecordId],
+) -> Result<Status, Failure> {
+    let group = group(args, request)?;
+    let (outcome, fates, ()) = request.case.run_with_fates(args.seed, None, ())?;
+    let header = &outcome.verdict.header;
+    let questions = questions(&fates, chosen, &kinds_or_all(args), group);
+    if questions.is_empty() && !args.json {
+        let records: Vec<String> =
+            chosen.iter().map(|&record| names::record(header, record)).collect();
+        let text = format!("Nothing is wrong with {}.\n", records.join(", "));
+        output::print(&text)?;
+    } else {
+        inevitable::execute(args, request, &questions, header)?;
+    }
+    Ok(Status::AsExpected)
+}
+
+fn in_json(args: &ExplainArgs, request: &Request, lives: &[Life]) -> serde_json::Value {
+    let scenario = &request.case.scenario;
+    let step = |step: &LifeLine| {
+        serde_json::json!({
+            "at_ns": step.at.0,
+            "place": step.place,
+            "text": step.text,
+            "holders": step.holders,
+        })
+    };
+    let life = |life: &Life| {
+        serde_json::json!({
+            "record": life.record,
+            "steps": life.lines.iter().map(step).collect::<Vec<_>>(),
+            "left_out": life.left_out,
+            "ending": life.ending,
+        })
+    };
+    serde_json::json!({
+        "schema": 1,
+        "scenario": scenario.name,
+        "variant": scenario.variant,
+        "seed": args.seed,
+        "kafka": scenario.kafka.to_string(),
+        "lives": lives.iter().map(life).collect::<Vec<_>>(),
+    })
 }
 
 /// The records named by `--record`, each once.

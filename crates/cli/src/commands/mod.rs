@@ -2,10 +2,14 @@
 
 mod check;
 mod defaults;
+mod diff;
 mod explain;
 mod list;
 mod replay;
+mod report;
 mod run;
+mod shrink;
+mod sweep;
 mod test;
 mod verify;
 
@@ -21,8 +25,12 @@ pub fn execute(command: Command) -> Result<Status, Failure> {
     match command {
         Command::Run(args) => run::execute(&args),
         Command::Explain(args) => explain::execute(&args),
+        Command::Diff(args) => diff::execute(&args),
         Command::Replay(args) => replay::execute(&args),
+        Command::Report(args) => report::execute(&args),
+        Command::Sweep(args) => sweep::execute(&args),
         Command::Test(args) => test::execute(&args),
+        Command::Shrink(args) => shrink::execute(&args),
         Command::Verify(args) => verify::execute(&args),
         Command::Check(args) => check::execute(&args),
         Command::Defaults(args) => defaults::execute(&args),

@@ -54,6 +54,7 @@ fn render(scenario: &Scenario, view: &ClusterView, seed: u64, width: usize) -> S
         ("brokers", servers::brokers(&page)),
         ("partitions", servers::partitions(&page)),
         ("producers", clients::producers(&page)),
+        ("transactions of the producers", clients::transactions(&page)),
         ("queues of the producers", clients::queues(&page)),
         ("readers", clients::readers(&page)),
         ("groups", groups::groups(&page)),

@@ -39,7 +39,8 @@ fn run_traced(request: &Request, seed: u64, path: &Path) -> Result<Outcome, Fail
     Ok(outcome)
 }
 
-fn json(outcome: &Outcome) -> serde_json::Value {
+/// The verdict for programs.
+pub fn json(outcome: &Outcome) -> serde_json::Value {
     let expectations = outcome.expectations.iter();
     let facts = RunFacts {
         events: outcome.events,

@@ -1,5 +1,7 @@
 //! Runs the binary in the folder of the fixtures, and masks what a change of the model may move.
 
+#![allow(dead_code, reason = "every file of tests takes what it needs")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -1,10 +1,13 @@
 //! Producers and readers at one instant.
 
+use super::groups::assigned;
 use super::servers::views;
 use super::{Page, or_dash, words};
 use crate::text::{Align, Rows, grouped};
 use acklab_machines::client::ConnectionState;
-use acklab_machines::producer::{BatchView, ProducerView};
+use acklab_machines::producer::{
+    BatchView, ProducerTransactionState, ProducerTransactionView, ProducerView,
+};
 use acklab_machines::reader::ReaderView;
 use acklab_runtime::view::MachineView;
 use acklab_vocab::ids::BrokerId;
@@ -34,6 +37,52 @@ pub fn producers(page: &Page<'_>) -> String {
         ]);
     }
     rows.render(page.width)
+}
+
+/// Every transactional producer: its own view of its transaction. The coordinators' is another section.
+pub fn transactions(page: &Page<'_>) -> String {
+    let mut rows = Rows::with_header(&[
+        ("process", Align::Left),
+        ("transactional id", Align::Left),
+        ("state", Align::Left),
+        ("coordinator", Align::Left),
+        ("partitions in it", Align::Left),
+        ("on their way", Align::Left),
+    ]);
+    for (process, producer) in views(page, producer_of) {
+        let Some(of) = &producer.transaction else { continue };
+        let name = page.scenario.transactional_ids.get(usize::from(of.transactional_id.0));
+        rows.add([
+            process.name.clone(),
+            or_dash(name),
+            transaction_state(of.state),
+            or_dash(of.coordinator.map(|broker| format!("broker {broker}"))),
+            assigned(page, &of.partitions),
+            on_their_way(page, of),
+        ]);
+    }
+    rows.render(page.width)
+}
+
+fn transaction_state(state: ProducerTransactionState) -> String {
+    match state {
+        ProducerTransactionState::AbortableError(error)
+        | ProducerTransactionState::FatalError(error) => format!("{}: {error}", words(&state)),
+        _ => words(&state),
+    }
+}
+
+/// Partitions that are not known to be in the transaction yet, and offsets that the group's
+/// coordinator has not acknowledged.
+fn on_their_way(page: &Page<'_>, of: &ProducerTransactionView) -> String {
+    match (of.unconfirmed.is_empty(), of.offsets.is_empty()) {
+        (_, true) => assigned(page, &of.unconfirmed),
+        (true, false) => format!("offsets of {}", assigned(page, &of.offsets)),
+        (false, false) => {
+            let offsets = assigned(page, &of.offsets);
+            format!("{}, offsets of {offsets}", assigned(page, &of.unconfirmed))
+        }
+    }
 }
 
 /// What every producer holds for every partition.

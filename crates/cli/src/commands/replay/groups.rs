@@ -93,7 +93,7 @@ fn process_name(page: &Page<'_>, node: NodeId) -> String {
 }
 
 /// `orders 0 1 2, audit 0`
-fn assigned(page: &Page<'_>, partitions: &[TopicPartition]) -> String {
+pub fn assigned(page: &Page<'_>, partitions: &[TopicPartition]) -> String {
     let by_topic = partitions.chunk_by(|first, second| first.topic == second.topic);
     let all: Vec<String> = by_topic
         .map(|chunk| {
