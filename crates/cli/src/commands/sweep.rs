@@ -1,6 +1,5 @@
 //! `acklab sweep`: many seeds under every combination of some settings.
 
-mod numbers;
 mod sections;
 mod table;
 

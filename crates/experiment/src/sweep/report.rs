@@ -395,6 +395,31 @@ pub struct MeanDifference {
     pub equal: u64,
 }
 
+impl MeanDifference {
+    /// Whether it is one of the numbers that are compared before a reader's eyes, and differs in some
+    /// seed; all of them are in the JSON.
+    #[must_use]
+    pub fn is_telling(&self) -> bool {
+        const TELLING: [&str; 13] = [
+            "lost",
+            "phantom",
+            "duplicated",
+            "reordered",
+            "failed",
+            "unknown",
+            "reprocessed",
+            "skipped",
+            "ghost",
+            "produce_p50",
+            "produce_p99",
+            "unavailable_max",
+            "standstill_max",
+        ];
+        let name = self.quantity.rsplit('/').next().unwrap_or_default();
+        TELLING.contains(&name) && self.more + self.less > 0
+    }
+}
+
 /// Something that had to hold, as asked for on the command line.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct GateReport {

@@ -1,4 +1,4 @@
-//! Numbers with a fraction as reports of sweeps show them.
+//! Numbers with a fraction as the terminal and the pages of sweeps show them.
 
 use acklab_experiment::sweep::report::Interval;
 use acklab_verdict::names::grouped;
@@ -59,6 +59,24 @@ pub fn points(value: f64) -> String {
     signed(value, |value| format!("{:.1}", value * 100.0))
 }
 
+/// A difference of times with its interval, both in one unit that suits the larger end.
+#[must_use]
+pub fn difference_of_times(of: &Interval) -> (String, String) {
+    let (unit, scale, digits) = match of.low.abs().max(of.high.abs()) {
+        ..100.0 => ("us", 1.0, 1),
+        ..10_000.0 => ("ms", 1e3, 2),
+        ..1_000_000.0 => ("ms", 1e3, 1),
+        _ => ("s", 1e6, 2),
+    };
+    let show = |value: f64| signed(value, |value| format!("{:.digits$}", value / scale));
+    (format!("{} {unit}", show(of.estimate)), between(of, show))
+}
+
+/// The ends of a difference's interval.
+pub fn between(interval: &Interval, show: impl Fn(f64) -> String) -> String {
+    format!("[{}, {}]", show(interval.low), show(interval.high))
+}
+
 /// How surely a difference is no chance: `0.012`, `< 0.000001`.
 #[must_use]
 pub fn probability(p: f64) -> String {
@@ -93,6 +111,7 @@ mod tests {
         let of = |low: f64, high: f64| ends(&Interval { estimate: low, low, high });
         assert_eq!(of(0.0, 0.012_642), "[0, 1.3]");
         assert_eq!(of(0.987_358, 1.0), "[98.7, 100]");
+        assert_eq!(of(0.876, 0.94), "[87.6, 94.0]");
         assert_eq!(of(0.999_96, 0.999_97), "[99.9, 100]");
     }
 
@@ -102,7 +121,16 @@ mod tests {
         assert_eq!(points(0.2), "+20.0");
         assert_eq!(points(-0.0001), "0.0");
         assert_eq!(signed(-1_204.04, mean), "−1,204.0");
+        let times = |estimate: f64, low: f64, high: f64| {
+            let (difference, ends) = difference_of_times(&Interval { estimate, low, high });
+            format!("{difference} {ends}")
+        };
+        assert_eq!(times(2_100.0, -80.0, 4_280.0), "+2.10 ms [−0.08, +4.28]");
+        assert_eq!(times(110_300.0, 70_900.0, 149_600.0), "+110.3 ms [+70.9, +149.6]");
+        assert_eq!(times(-0.36, -0.8, 0.1), "−0.4 us [−0.8, +0.1]");
+        assert_eq!(times(-8.9e6, -9e6, -8.8e6), "−8.90 s [−9.00, −8.80]");
         assert_eq!(probability(0.25), "0.250");
+        assert_eq!(probability(0.000_123), "0.000123");
         assert_eq!(probability(0.0), "< 0.000001");
     }
 }

@@ -1,15 +1,14 @@
 //! The tables of a sweep.
 
 use acklab_experiment::sweep::report::{
-    AnomalyReport, CellComparison, CellReport, GateCell, GateOutcome, Interval, MeanDifference,
-    Spread, SweepReport,
+    AnomalyReport, CellComparison, CellReport, GateCell, GateOutcome, Spread, SweepReport,
 };
 use acklab_verdict::AnomalyKind;
 use acklab_verdict::names::{counted, grouped, micros};
 
 use super::answer::of;
 use super::figures::{Choice, Latency};
-use super::numbers::{ends, mean, percent, points, probability, signed, time};
+use super::numbers::{between, ends, mean, percent, points, probability, signed, time};
 use crate::page::{Cell, Html, Table};
 
 /// A grid has many comparisons; they are all in the JSON.
@@ -264,13 +263,13 @@ fn compared(comparison: &CellComparison, first: &str, second: &str) -> Table {
             Cell::text(share(of.first_only)),
             Cell::text(share(of.second_only)),
             Cell::text(format!("{} points", points(of.difference.estimate))),
-            Cell::text(between(&of.difference, points)),
+            Cell::text(unbroken(&between(&of.difference, points))),
             Cell::count(of.second_only),
             Cell::count(of.first_only),
             Cell::text(unbroken(&probability(of.p_value))),
         ]);
     }
-    for of in comparison.means.iter().filter(|of| is_shown(of)) {
+    for of in comparison.means.iter().filter(|of| of.is_telling()) {
         let show: fn(f64) -> String = if of.unit == "count" { mean } else { time };
         let difference = |value: f64| signed(value, show);
         table.add([
@@ -278,38 +277,13 @@ fn compared(comparison: &CellComparison, first: &str, second: &str) -> Table {
             Cell::text(show(of.first)),
             Cell::text(show(of.second)),
             Cell::text(difference(of.difference.estimate)),
-            Cell::text(between(&of.difference, difference)),
+            Cell::text(unbroken(&between(&of.difference, difference))),
             Cell::count(of.more),
             Cell::count(of.less),
             Cell::or_dash::<String>(None),
         ]);
     }
     table
-}
-
-/// The quantities that are compared here; the others are in the JSON.
-fn is_shown(of: &MeanDifference) -> bool {
-    const SHOWN: [&str; 13] = [
-        "lost",
-        "phantom",
-        "duplicated",
-        "reordered",
-        "failed",
-        "unknown",
-        "reprocessed",
-        "skipped",
-        "ghost",
-        "produce_p50",
-        "produce_p99",
-        "unavailable_max",
-        "standstill_max",
-    ];
-    let name = of.quantity.rsplit('/').next().unwrap_or_default();
-    SHOWN.contains(&name) && (of.more > 0 || of.less > 0)
-}
-
-fn between(interval: &Interval, show: impl Fn(f64) -> String) -> String {
-    unbroken(&format!("[{}, {}]", show(interval.low), show(interval.high)))
 }
 
 /// A quantity in words: `mean lost`, `billing: mean reprocessed`.

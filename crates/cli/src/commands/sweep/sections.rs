@@ -1,14 +1,13 @@
 //! The sections of a sweep below its answer.
 
-use super::numbers::{
-    between, difference_of_shares, difference_of_times, ends, mean, percent, probability, signed,
-    time,
-};
 use super::table::Page;
 use crate::text::{Align, BAD, DIM, GOOD, Rows, grouped, micros, styled, wrapped};
 use acklab_experiment::sweep::report::{
     AnomalyReport, CellComparison, CellReport, Example, GateCell, GateOutcome, LatencyDistribution,
-    MeanDifference, Spread,
+    Spread,
+};
+use acklab_report::sweep::numbers::{
+    between, difference_of_times, ends, mean, percent, points, probability, signed, time,
 };
 use acklab_verdict::AnomalyKind;
 use acklab_verdict::names::counted;
@@ -278,12 +277,12 @@ fn compared(comparison: &CellComparison) -> Rows {
             format!("any {}", it.anomaly.name()),
             share(it.first_only),
             share(it.second_only),
-            difference_of_shares(it.difference.estimate),
-            between(&it.difference, difference_of_shares),
-            format!("McNemar {}", probability(it.p_value)),
+            points(it.difference.estimate),
+            between(&it.difference, points),
+            format!("McNemar p: {}", probability(it.p_value)),
         ]);
     }
-    for it in comparison.means.iter().filter(|it| is_shown(it)) {
+    for it in comparison.means.iter().filter(|it| it.is_telling()) {
         let (from, to, difference, ends) = match it.unit.as_str() {
             "count" => {
                 let show = |value: f64| signed(value, mean);
@@ -301,28 +300,6 @@ fn compared(comparison: &CellComparison) -> Rows {
     }
     rows
 }
-
-fn is_shown(it: &MeanDifference) -> bool {
-    let name = it.quantity.rsplit('/').next().unwrap_or_default();
-    SHOWN.contains(&name) && it.more + it.less > 0
-}
-
-/// The means that are shown; all are in the JSON.
-const SHOWN: [&str; 13] = [
-    "lost",
-    "phantom",
-    "duplicated",
-    "reordered",
-    "failed",
-    "unknown",
-    "reprocessed",
-    "skipped",
-    "ghost",
-    "produce_p50",
-    "produce_p99",
-    "unavailable_max",
-    "standstill_max",
-];
 
 /// The worst and the most typical seed of each anomaly, with the command that runs it again.
 pub fn examples(page: &mut Page<'_>) {

@@ -1,10 +1,10 @@
 //! A sweep for a person: the answer, then how probable and how many, why, at what cost, compared
 //! how, and which seeds show it.
 
-use super::numbers::{ends, percent};
 use super::sections;
 use crate::text::{BAD, BOLD, GOOD, grouped, micros, styled, wrapped};
 use acklab_experiment::sweep::report::{AnomalyReport, CellReport, Ended, SweepReport};
+use acklab_report::sweep::numbers::{ends, percent};
 use acklab_verdict::AnomalyKind;
 use acklab_verdict::names::counted;
 
