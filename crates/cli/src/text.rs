@@ -197,14 +197,16 @@ mod tests {
         assert_eq!(percent(1, 10_000_000), "< 0.001 %");
         assert_eq!(percent(2, 30_000), "0.007 %");
         assert_eq!(percent(5, 5), "100 %");
-        assert_eq!(percent(9_999, 10_000), "99.9 %");
+        assert_eq!(percent(9_999, 10_000), "> 99.9 %");
+        assert_eq!(percent(8, 9), "88.9 %");
         assert_eq!(percent(0, 0), "0 %");
     }
 
     #[test]
     fn durations_have_a_unit_and_few_digits() {
         assert_eq!(micros(1_523), "1.523 ms");
-        assert_eq!(micros(45_678), "45.6 ms");
+        assert_eq!(micros(45_678), "45.7 ms");
+        assert_eq!(micros(999_960), "1 s");
         assert_eq!(micros(9_123_456), "9.12 s");
         assert_eq!(micros(0), "0 ms");
         assert_eq!(seconds(SimTime::from_millis(45_249)), "45.2 s");

@@ -142,13 +142,13 @@ pub fn percent(part: u64, whole: u64) -> String {
     if part == whole {
         return "100 %".to_owned();
     }
-    let thousandths = (u128::from(part) * 100_000 + u128::from(whole) / 2) / u128::from(whole);
-    let (units, rest) = (thousandths / 1_000, thousandths % 1_000);
-    match (units, rest) {
-        (0, 0) => "< 0.001 %".to_owned(),
-        (0, _) => format!("0.{rest:03} %"),
-        (1..10, _) => format!("{units}.{:02} %", rest / 10),
-        (_, _) => format!("{units}.{} %", rest / 100),
+    let rounded = |of: u128| (u128::from(part) * of + u128::from(whole) / 2) / u128::from(whole);
+    match (rounded(100_000), rounded(10_000), rounded(1_000)) {
+        (0, ..) => "< 0.001 %".to_owned(),
+        (thousandths @ ..1_000, ..) => format!("0.{thousandths:03} %"),
+        (_, hundredths @ ..1_000, _) => format!("{}.{:02} %", hundredths / 100, hundredths % 100),
+        (.., 1_000..) => "> 99.9 %".to_owned(),
+        (.., tenths) => format!("{}.{} %", tenths / 10, tenths % 10),
     }
 }
 
@@ -159,8 +159,8 @@ pub fn micros(micros: u64) -> String {
     let rounded = match micros {
         0 => return "0 ms".to_owned(),
         1..10_000 => micros,
-        10_000..1_000_000 => micros / 100 * 100,
-        _ => micros / 10_000 * 10_000,
+        10_000..999_950 => (micros + 50) / 100 * 100,
+        _ => micros.saturating_add(5_000) / 10_000 * 10_000,
     };
     SimDuration::from_micros(rounded).to_string()
 }

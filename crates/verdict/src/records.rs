@@ -121,6 +121,12 @@ impl RecordTable {
         RecordTable { producers: vec![Vec::new(); producers] }
     }
 
+    /// None has been created yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.producers.iter().all(Vec::is_empty)
+    }
+
     /// The application handed over the records `first`, `first + stride`, … of a producer.
     pub fn create(&mut self, at: SimTime, first: RecordId, stride: u32, count: u32) {
         if count == 0 {

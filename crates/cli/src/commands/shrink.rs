@@ -144,7 +144,8 @@ fn render(shrunk: &Shrunk, args: &ShrinkArgs, request: &Request, width: usize) -
     };
     let _ = writeln!(text, "\n  {}{spent}", counted(shrunk.runs, "run"));
     let Share { shown, of } = shrunk.seeds;
-    let _ = writeln!(text, "  {shown} of the seeds 0..{of} show it too");
+    let show = if shown == 1 { "shows" } else { "show" };
+    let _ = writeln!(text, "  {shown} of the seeds 0..{of} {show} it");
     if let Some(path) = &args.output {
         let file = quoted(&path.display().to_string());
         let again = format!("acklab run {file} --seed {}", shrunk.seed);

@@ -116,11 +116,11 @@ fn preface(options: &Options, seeds: Share) -> String {
     let Options { seed, origin, .. } = options;
     format!(
         "// Made by `acklab shrink`, acklab {}, from {}.\n\
-         // Run it with --seed {seed}. Of the seeds 0 to {}, {} show the same.\n",
+         // Run it with --seed {seed}. It shows in {} of the seeds 0 to {}.\n",
         env!("CARGO_PKG_VERSION"),
         one_line(origin),
-        seeds.of - 1,
         seeds.shown,
+        seeds.of - 1,
     )
 }
 

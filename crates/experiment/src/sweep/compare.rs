@@ -9,8 +9,8 @@ use super::plan::{Cell, SweepPlan};
 use super::report::{CellComparison, MeanDifference, ProbabilityDifference};
 use super::row::{Numbers, SeedRow};
 use super::statistics::{mcnemar, mean_difference, paired_difference, rounded};
-use acklab_scenario::Counter;
 use acklab_scenario::expect::CounterUnit;
+use acklab_scenario::{Counter, Quantity};
 use acklab_verdict::AnomalyKind;
 
 /// Every comparison, by dimension and then in the order of cells.
@@ -138,8 +138,12 @@ fn mean(
     of_first: impl Fn(&Numbers) -> u64,
     of_second: impl Fn(&Numbers) -> u64,
 ) -> Option<MeanDifference> {
-    let values: Vec<(u64, u64)> =
-        pairs.iter().map(|(one, other)| (of_first(one), of_second(other))).collect();
+    let is_measured = |numbers: &Numbers| numbers.has_measured(&Quantity::Counter(counter));
+    let values: Vec<(u64, u64)> = pairs
+        .iter()
+        .filter(|(one, other)| is_measured(one) && is_measured(other))
+        .map(|(one, other)| (of_first(one), of_second(other)))
+        .collect();
     let differences = values.iter().map(|&(one, other)| other as f64 - one as f64);
     let difference = mean_difference(differences)?;
     let sum = |values: &mut dyn Iterator<Item = u64>| values.map(u128::from).sum::<u128>() as f64;

@@ -8,13 +8,15 @@ use super::report::{
     SweepReport, UnavailabilityReport, ViolationsReport,
 };
 use super::row::{
-    CauseRow, LatencyRow, Numbers, PartitionRow, PromiseRow, SeedResult, SeedRow, of_groups,
+    CauseRow, LatencyRow, Numbers, PartitionRow, PromiseRow, RowCounts, SeedResult, SeedRow,
+    of_groups,
 };
 use super::statistics::{percentile, spread, wilson};
 use super::{Collected, compare};
 use crate::defect::Defect;
 use crate::outcome::expected_texts;
-use acklab_scenario::Counter;
+use crate::test::ShareReport;
+use acklab_scenario::{Counter, Quantity, ShareExpectation};
 use acklab_verdict::{AnomalyKind, Cause};
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
@@ -57,6 +59,7 @@ impl CellReport {
     #[must_use]
     pub fn holds(&self) -> bool {
         self.expectations.iter().all(|expectation| expectation.failed == 0)
+            && self.shares.iter().all(|share| share.holds)
             && self.defects_total == 0
     }
 }
@@ -101,7 +104,9 @@ fn cell_report(cell: &Cell, rows: &[SeedRow], latency: &[Histogram<u64>; 2]) -> 
         counters: Counter::ALL
             .iter()
             .map(|&counter| {
-                let values = judged.iter().map(|it| it.numbers.counter(counter));
+                let quantity = Quantity::Counter(counter);
+                let measured = judged.iter().filter(|it| it.numbers.has_measured(&quantity));
+                let values = measured.map(|it| it.numbers.counter(counter));
                 (snake_case(counter.name()), spread(values))
             })
             .collect(),
@@ -113,6 +118,7 @@ fn cell_report(cell: &Cell, rows: &[SeedRow], latency: &[Histogram<u64>; 2]) -> 
         throughput: spread(judged.iter().map(|it| throughput(cell, it.numbers))),
         unavailability: unavailability(cell, &judged),
         expectations: expectations(cell, &judged),
+        shares: shares(cell, &judged),
         violations: violations(&judged),
         defects,
         defects_total,
@@ -315,6 +321,18 @@ fn expectations(cell: &Cell, judged: &[Judged<'_>]) -> Vec<ExpectationReport> {
         }
     };
     texts.map(report).collect()
+}
+
+fn shares(cell: &Cell, judged: &[Judged<'_>]) -> Vec<ShareReport> {
+    let of = judged.len() as u64;
+    let report = |share: &ShareExpectation| {
+        let holds = |it: &&Judged<'_>| {
+            share.expectation.holds(&RowCounts { numbers: it.numbers, groups: &cell.groups })
+        };
+        let held = judged.iter().filter(holds).count() as u64;
+        ShareReport { text: share.to_string(), held, of, holds: share.holds(held, of) }
+    };
+    cell.case.expect_share.iter().map(report).collect()
 }
 
 /// So many failing seeds are named; all are counted.

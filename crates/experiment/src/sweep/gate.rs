@@ -85,10 +85,11 @@ fn level_of(text: &str) -> Result<f64, String> {
                     100%, or leave `@` out to ask for every seed that is run"
             .to_owned());
     }
-    if level <= 0.0 {
-        return Err("a level is above 0%".to_owned());
+    let level = rounded(level / 100.0);
+    if level <= 0.0 || level >= 1.0 {
+        return Err("a level is between 0.0001% and 99.9999%".to_owned());
     }
-    Ok(rounded(level / 100.0))
+    Ok(level)
 }
 
 /// Longest first, so that none hides another.
@@ -237,6 +238,10 @@ impl Gate {
                 return wrong(format!("`{}` has no value `{value}`", dim.path), help);
             }
         }
+        if self.chosen(dims, cells).next().is_none() {
+            let help = "name one value of each property at the most".to_owned();
+            return wrong("no cell has all of these values".to_owned(), help);
+        }
         if let Quantity::OfGroup(group, _) = &self.expectation.quantity {
             let without = |(_, cell): &(usize, &Cell)| !cell.groups.contains(group);
             if let Some((_, cell)) = self.chosen(dims, cells).find(without) {
@@ -275,14 +280,18 @@ impl Gate {
                 let Some(numbers) = row.numbers() else { continue };
                 let counts = RowCounts { numbers, groups: &cell.groups };
                 of += 1;
-                if self.expectation.holds(&counts) {
+                let is_measured = numbers.has_measured(&self.expectation.quantity);
+                if is_measured && self.expectation.holds(&counts) {
                     continue;
                 }
                 failed += 1;
                 if failures.len() < FAILURES_KEPT {
                     failures.push(GateFailure {
                         seed: row.seed,
-                        actual: self.expectation.actual(&counts),
+                        actual: match is_measured {
+                            true => self.expectation.actual(&counts),
+                            false => "nothing was measured".to_owned(),
+                        },
                         run: cell.selection.command("run", row.seed, ""),
                     });
                 }
@@ -290,7 +299,7 @@ impl Gate {
             gate_cell(position, of - failed, of, self.level, failures)
         });
         let cells: Vec<GateCell> = cells.collect();
-        let held = cells.iter().all(|cell| cell.outcome == GateOutcome::Held);
+        let held = !cells.is_empty() && cells.iter().all(|cell| cell.outcome == GateOutcome::Held);
         GateReport { text: self.sentence(), level: self.level, cells, held }
     }
 

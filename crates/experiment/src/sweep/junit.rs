@@ -36,6 +36,10 @@ fn add_expectations(suite: &mut TestSuite, report: &SweepReport, cell: &CellRepo
         });
         suite.add_test_case(case(&report.scenario, &cell.name, &expectation.text, message));
     }
+    for share in &cell.shares {
+        let message = (!share.holds).then(|| format!("in {} of {} seeds", share.held, share.of));
+        suite.add_test_case(case(&report.scenario, &cell.name, &share.text, message));
+    }
     for defect in &cell.defects {
         suite.add_test_case(defect_case(&report.scenario, &cell.name, defect));
     }

@@ -1,9 +1,9 @@
 //! `acklab sweep`: the same scenario with many seeds, under every combination of some settings.
 //!
 //! A [`SweepPlan`] says what runs; [`run`] collects one [`SeedRow`] for each seed and cell, in the
-//! order of seeds whatever finishes first; [`report`] folds the rows into a [`SweepReport`]. Where
+//! order of seeds whatever finishes first; [`report()`] folds the rows into a [`SweepReport`]. Where
 //! to stop is decided by rows alone, in the same order, so the number of threads changes nothing.
-//! An interrupted sweep is [saved](saved) as its rows, and goes on from there.
+//! An interrupted sweep is [saved] as its rows, and goes on from there.
 
 mod compare;
 mod csv;
@@ -133,8 +133,15 @@ pub fn run(
     let (seeds, until) = (plan.seeds(), plan.options.until_width);
     let cells = plan.cells.len() as u64;
     let begin = collected.seeds_done();
-    let narrow = collected.ended == Ended::NarrowEnough;
-    let todo = if narrow { 0 } else { (seeds.count() - begin.min(seeds.count())) * cells };
+    if begin > 0 && begin < seeds.count() && collected.is_narrow_enough(until) {
+        collected.ended = Ended::NarrowEnough;
+    }
+    let todo = match collected.ended {
+        Ended::NarrowEnough => 0,
+        Ended::Complete | Ended::Interrupted => {
+            (seeds.count() - begin.min(seeds.count())).saturating_mul(cells)
+        }
+    };
     let mut seed = Vec::with_capacity(plan.cells.len());
     in_order(
         jobs,

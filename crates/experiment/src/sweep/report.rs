@@ -6,6 +6,7 @@
 
 use crate::defect::Defect;
 use crate::seeds::Seeds;
+use crate::test::ShareReport;
 use acklab_verdict::AnomalyKind;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -101,6 +102,8 @@ pub struct CellReport {
     pub unavailability: UnavailabilityReport,
     /// What the runs were held against.
     pub expectations: Vec<ExpectationReport>,
+    /// What had to hold in a share of the seeds.
+    pub shares: Vec<ShareReport>,
     /// The promises that were broken, and those broken as documented for the version.
     pub violations: ViolationsReport,
     /// The first seeds whose run panicked.

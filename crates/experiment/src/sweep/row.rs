@@ -8,7 +8,7 @@ use crate::case::Case;
 use crate::counts::Judged;
 use crate::defect::Defect;
 use crate::outcome::Outcome;
-use acklab_scenario::{Counter, Counts};
+use acklab_scenario::{Counter, Counts, Quantity};
 use acklab_verdict::{AnomalyKind, Cause, Promise, Unavailability, Verdict, Violation, names};
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
@@ -196,6 +196,19 @@ impl SeedRow {
 }
 
 impl Numbers {
+    /// Whether there is anything behind a number: a latency of no records is none.
+    pub(super) fn has_measured(&self, quantity: &Quantity) -> bool {
+        match quantity {
+            Quantity::Counter(Counter::ProduceP50 | Counter::ProduceP99 | Counter::ProduceMax) => {
+                self.produce.records > 0
+            }
+            Quantity::Counter(
+                Counter::EndToEndP50 | Counter::EndToEndP99 | Counter::EndToEndMax,
+            ) => self.end_to_end.records > 0,
+            _ => true,
+        }
+    }
+
     /// What is kept of a history; `groups` are the names of the consumer applications.
     #[must_use]
     pub fn of(outcome: &Outcome, groups: &[String]) -> Numbers {

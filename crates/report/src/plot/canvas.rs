@@ -180,8 +180,8 @@ pub(super) fn drawn<E: std::fmt::Debug>(result: Result<(), E>) {
 /// An estimate by the width of letters: nobody knows the font.
 #[must_use]
 pub fn text_width(words: &str) -> i32 {
-    let thousandths: i32 = words.chars().map(width_of).sum();
-    thousandths * FONT / 1_000
+    let thousandths: i64 = words.chars().map(|letter| i64::from(width_of(letter))).sum();
+    i32::try_from(thousandths * i64::from(FONT) / 1_000).unwrap_or(i32::MAX)
 }
 
 /// In thousandths of the font's size.

@@ -18,6 +18,8 @@ const ASSIGNMENTS: usize = 50;
 const APPLICATIONS: usize = 6;
 /// So many instants at which something happened that matters are steps.
 const EVENTS: usize = 400;
+/// So many faults are named that are in force at once.
+const FAULTS_NAMED: usize = 4;
 /// So many steps at even distances are added.
 const EVEN_STEPS: u64 = 400;
 /// So many changes of cells are kept in all.
@@ -140,7 +142,13 @@ impl Builder<'_> {
         for (at, in_force) in together(&spans.iter().collect::<Vec<_>>()) {
             let known = self.recording.faults.iter().zip(in_force);
             let texts = known.filter(|(_, is)| *is == 1).map(|(fault, _)| &*fault.description);
-            let text = texts.collect::<Vec<&str>>().join("; ");
+            let mut texts = texts.collect::<Vec<&str>>();
+            let more = texts.len().saturating_sub(FAULTS_NAMED);
+            texts.truncate(FAULTS_NAMED);
+            let mut text = texts.join("; ");
+            if more > 0 {
+                text.push_str(&format!("; and {more} more"));
+            }
             let value = if text.is_empty() { NOTHING } else { self.words.place_of(text) };
             points.push((at, value));
         }

@@ -236,18 +236,37 @@ pub fn choices(report: &SweepReport, kind: AnomalyKind) -> Vec<Choice> {
         risk: of(cell, kind).map_or(0, |of| millionths(of.probability.estimate).unsigned_abs()),
     };
     let positions: Vec<Position> = cells.iter().map(position).collect();
-    let on = frontier(&positions);
+    // A cell that refuses records pays nothing for those: it is no choice beside one that takes them.
+    let taken = |cell: &CellReport| {
+        let mean = |name: &str| cell.counters.get(name).map_or(0.0, |of| of.mean);
+        let sent = mean("sent");
+        if sent > 0.0 { mean("acked") / sent } else { 0.0 }
+    };
+    let most = cells.iter().map(|cell| taken(cell)).fold(0.0, f64::max);
+    let takes = |cell: &CellReport| taken(cell) >= TAKES_ENOUGH * most;
+    let choices: Vec<Position> =
+        cells.iter().zip(&positions).filter(|(cell, _)| takes(cell)).map(|(_, at)| *at).collect();
+    let mut on_frontier = frontier(&choices).into_iter();
+    let on: Vec<bool> =
+        cells.iter().map(|cell| takes(cell) && on_frontier.next() == Some(true)).collect();
     let choice = |((cell, position), is_on_frontier): ((&&CellReport, Position), bool)| Choice {
         name: cell.name.clone(),
         position,
         median: latency.of(cell).p50,
         risk: of(cell, kind).map_or_else(String::new, |of| {
-            format!("{} {}", percent(of.probability.estimate), ends(&of.probability))
+            let refusing = match takes(cell) {
+                true => String::new(),
+                false => format!(", but only {} of the records are acked", percent(taken(cell))),
+            };
+            format!("{} {}{refusing}", percent(of.probability.estimate), ends(&of.probability))
         }),
         is_on_frontier,
     };
     cells.iter().zip(positions).zip(on).map(choice).collect()
 }
+
+/// A cell that acks less than this share of what the best one acks is no choice.
+const TAKES_ENOUGH: f64 = 0.99;
 
 /// Cost against safety, drawn.
 #[must_use]

@@ -346,7 +346,10 @@ fn outcome(of: &GateCell) -> String {
 
 fn expected(report: &SweepReport) -> Html {
     let headings = ["what", "cell", "held in", "a seed where it did not"];
-    let mut table = Table::new("What the runs were held against, in every seed.", &headings);
+    let mut table = Table::new(
+        "What the runs were held against: in every seed, unless it names a share.",
+        &headings,
+    );
     for cell in &report.cells {
         for of in &cell.expectations {
             let commands = of.failing_seeds.iter().take(FAILURES_SHOWN);
@@ -361,6 +364,16 @@ fn expected(report: &SweepReport) -> Html {
                     Some(command) => Cell::command(command),
                     None => Cell::or_dash::<String>(None),
                 },
+            ]);
+        }
+    }
+    for cell in &report.cells {
+        for of in &cell.shares {
+            table.add([
+                Cell::name(&of.text),
+                Cell::text(&cell.name),
+                Cell::held(format!("{} of {}", grouped(of.held), grouped(of.of)), of.holds),
+                Cell::or_dash::<String>(None),
             ]);
         }
     }

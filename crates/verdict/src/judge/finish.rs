@@ -119,7 +119,7 @@ impl State {
     }
 
     /// Spells that last until the end count until the end, gaps between writes until the workload
-    /// ended.
+    /// ended; so does the time of a partition that never took what was sent to it.
     fn close_open_spells(&mut self) {
         let workload_ended = self.workload_ended.unwrap_or(self.sim_end);
         for partition in &mut self.world.partitions {

@@ -388,6 +388,9 @@ impl State {
         match &stamped.event {
             TraceEvent::RecordsCreated { producer, first, stride, count } => {
                 let first = RecordId { producer: *producer, sequence: *first };
+                if self.records.is_empty() {
+                    self.world.first_records(stamped.at);
+                }
                 self.records.create(stamped.at, first, *stride, *count);
             }
             TraceEvent::RecordsResent { records } => {
@@ -395,6 +398,9 @@ impl State {
                 self.note(stamped, None, NoteKind::Resent, records);
             }
             TraceEvent::BatchSent { partition, broker, records, .. } => {
+                if let Some(index) = self.world.index_of(*partition) {
+                    self.world.partitions[index].writes.wanted(stamped.at);
+                }
                 self.note(stamped, Some(*partition), NoteKind::Sent(*broker), records);
             }
             TraceEvent::BatchRetried { partition, reason, records } => {

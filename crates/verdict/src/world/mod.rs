@@ -155,6 +155,12 @@ impl World {
         }
     }
 
+    /// The first records are created: partitions without a leader owe writes from now on.
+    pub fn first_records(&mut self, at: SimTime) {
+        let without = self.partitions.iter_mut().filter(|of| of.leaderless.since.is_some());
+        without.for_each(|of| of.writes.wanted(at));
+    }
+
     /// Dense index of a partition, if the header knows it.
     #[must_use]
     pub fn index_of(&self, partition: TopicPartition) -> Option<usize> {

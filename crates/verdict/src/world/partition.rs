@@ -129,7 +129,7 @@ pub struct Leaderless {
 /// Gaps between accepted writes while the workload ran.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Writes {
-    /// The last.
+    /// The last, or else when somebody first wanted to write.
     pub last: Option<SimTime>,
     /// The longest gap that has ended.
     pub longest_gap: SimDuration,
@@ -252,6 +252,11 @@ impl Leaderless {
 }
 
 impl Writes {
+    /// Somebody wants to write: from now on the partition owes a write.
+    pub fn wanted(&mut self, at: SimTime) {
+        self.last.get_or_insert(at);
+    }
+
     /// A leader accepted a write.
     pub fn accepted(&mut self, at: SimTime) {
         if let Some(last) = self.last {

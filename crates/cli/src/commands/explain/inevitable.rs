@@ -96,7 +96,8 @@ impl Page<'_> {
     }
 
     fn table(&self, width: usize) -> String {
-        let futures = format!("of {} futures", self.args.futures);
+        let futures =
+            format!("of {}", names::counted(u64::from(self.args.futures.get()), "future"));
         let kind = self.answer.question.kind.name();
         let mut rows = Rows::with_header(&[
             ("as it was until", Align::Right),
@@ -148,11 +149,17 @@ impl Page<'_> {
 
     fn confidence(&self, certain: &Certainty) -> String {
         let futures = self.args.futures;
-        let none = format!("\"Certain\" means that none of {futures} futures was without it:");
+        let none = format!(
+            "\"Certain\" means that none of {} was without it, at this and every later instant asked:",
+            names::counted(u64::from(futures.get()), "future")
+        );
         match certain.at_least_percent {
             0 => format!("{none} too few to tell a share of all."),
             percent => {
-                format!("{none} with 95 % confidence, at least {percent} % of all futures have it.")
+                format!(
+                    "{none} had the instant been chosen beforehand, at least {percent} % of all \
+                     futures would have it, with 95 % confidence."
+                )
             }
         }
     }

@@ -358,6 +358,18 @@ pub fn expectations(page: &mut Page<'_>) {
             lines.push((false, text, below.collect()));
         }
     }
+    for cell in &page.report.cells {
+        for it in &cell.shares {
+            let text = format!(
+                "{}: {}: in {} of {}",
+                cell.name,
+                it.text,
+                grouped(it.held),
+                counted(it.of, "seed")
+            );
+            lines.push((it.holds, text, Vec::new()));
+        }
+    }
     page.heading("expected", "");
     for (held, text, below) in lines {
         let mark = if held { styled(GOOD, "held") } else { styled(BAD, "FAIL") };

@@ -54,7 +54,7 @@ fn what_is_no_gate_is_refused_with_what_was_meant() {
             "error: no number of seeds shows something of all histories: write a level below 100%, or leave `@` out to ask for every seed that is run"
         ],
     );
-    check("lost == 0 @ 0%", expect!["error: a level is above 0%"]);
+    check("lost == 0 @ 0%", expect!["error: a level is between 0.0001% and 99.9999%"]);
     check(
         "produce_p99 < 250",
         expect!["error: `250` is not a duration: it has no unit; write 250ms"],
