@@ -7,7 +7,7 @@ use acklab_runtime::view::ClusterView;
 use acklab_runtime::{Fork, RunOptions, RunResult};
 use acklab_scenario::model::Scenario;
 use acklab_scenario::{Difference, Expectation, Resolved, ShareExpectation};
-use acklab_verdict::{Judge, RecordFates};
+use acklab_verdict::{Judge, RecordFates, Verdict};
 use acklab_vocab::time::SimTime;
 use acklab_vocab::trace::Observer;
 use std::sync::Arc;
@@ -64,8 +64,8 @@ impl Case {
         driver: Driver,
         observer: O,
     ) -> Result<(Outcome, O), Defect> {
-        let result = self.observe(seed, driver, (Judge::new(), observer))?;
-        defect::catch(&self.scenario, seed, || Outcome::of(self, result))
+        let conclude = |(judge, observer): (Judge, O)| (judge.finish(), observer);
+        self.judge(seed, driver, RunOptions::default(), (Judge::new(), observer), conclude)
     }
 
     /// Runs one history and judges it, with the fate of every single record; or another future of
@@ -80,9 +80,48 @@ impl Case {
         observer: O,
     ) -> Result<(Outcome, RecordFates, O), Defect> {
         let options = RunOptions { fork, ..RunOptions::default() };
+        let conclude = |(judge, observer): (Judge, O)| {
+            let (verdict, fates) = judge.finish_with_fates();
+            (verdict, (fates, observer))
+        };
         let observer = (Judge::new(), observer);
-        let result = self.observe_with(seed, Driver::Madsim, options, observer)?;
-        defect::catch(&self.scenario, seed, || Outcome::with_fates(self, result))
+        let (outcome, (fates, observer)) =
+            self.judge(seed, Driver::Madsim, options, observer, conclude)?;
+        Ok((outcome, fates, observer))
+    }
+
+    /// Runs one history under an observer that judges it itself: `conclude` takes the verdict from
+    /// it, and whatever else it has.
+    ///
+    /// # Errors
+    /// [`Defect`] if the simulator panics.
+    pub fn run_judged_by<O: Observer + Send + 'static, T>(
+        &self,
+        seed: u64,
+        observer: O,
+        conclude: impl FnOnce(O) -> (Verdict, T),
+    ) -> Result<(Outcome, T), Defect> {
+        self.judge(seed, Driver::Madsim, RunOptions::default(), observer, conclude)
+    }
+
+    /// Runs one history again that has been judged before, under an observer alone.
+    ///
+    /// # Errors
+    /// [`Defect`] if the simulator panics.
+    pub fn watch<O: Observer + Send + 'static>(&self, seed: u64, observer: O) -> Result<O, Defect> {
+        Ok(self.observe(seed, Driver::Madsim, observer)?.observer)
+    }
+
+    fn judge<O: Observer + Send + 'static, T>(
+        &self,
+        seed: u64,
+        driver: Driver,
+        options: RunOptions,
+        observer: O,
+        conclude: impl FnOnce(O) -> (Verdict, T),
+    ) -> Result<(Outcome, T), Defect> {
+        let result = self.observe_with(seed, driver, options, observer)?;
+        defect::catch(&self.scenario, seed, || Outcome::of(self, result, conclude))
     }
 
     /// The cluster at an instant of a history; `None` if the history is over before.

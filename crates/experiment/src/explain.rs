@@ -3,7 +3,6 @@
 use crate::case::Case;
 use crate::defect::Defect;
 use crate::subject::Subject;
-use crate::verify::Driver;
 use acklab_verdict::{Anomaly, AnomalyKind, Biographer, Life, Locator, Verdict};
 use acklab_vocab::ids::{GroupIndex, RecordId};
 use acklab_vocab::trace::{Edge, Observer, RunHeader, Stamped, TraceEvent};
@@ -43,8 +42,8 @@ pub fn find(case: &Case, seed: u64, subjects: &[Subject]) -> Result<Vec<Option<R
             Search::Copy(Locator::new(partition, offset, epoch))
         }
     });
-    let result = case.observe(seed, Driver::Madsim, Many(searches.collect()))?;
-    Ok(result.observer.0.into_iter().map(Search::finish).collect())
+    let found = case.watch(seed, Many(searches.collect()))?;
+    Ok(found.0.into_iter().map(Search::finish).collect())
 }
 
 /// Runs a seed again and follows some of its records through it; of consumer applications, only

@@ -5,7 +5,7 @@ use crate::counts::Judged;
 use acklab_runtime::{RunResult, Stuck};
 use acklab_scenario::model::FaultSpec;
 use acklab_scenario::{Bound, Counter, Expectation, Quantity};
-use acklab_verdict::{Judge, RecordFates, Verdict};
+use acklab_verdict::Verdict;
 use acklab_vocab::time::SimTime;
 use serde::Serialize;
 
@@ -44,24 +44,16 @@ impl Outcome {
         self.expectations.iter().all(|expected| expected.held)
     }
 
-    pub(crate) fn of<O>(case: &Case, result: RunResult<(Judge, O)>) -> (Outcome, O) {
-        let RunResult { observer: (judge, observer), events, ended_at, stuck, schedule, view: _ } =
-            result;
-        let verdict = judge.finish();
-        let expectations = hold(&case.expect, &verdict, stuck.as_ref());
-        (Outcome { verdict, events, ended_at, stuck, expectations, schedule }, observer)
-    }
-
-    pub(crate) fn with_fates<O>(
+    /// What a run has come to, by the verdict that `conclude` takes from its observer.
+    pub(crate) fn of<O, T>(
         case: &Case,
-        result: RunResult<(Judge, O)>,
-    ) -> (Outcome, RecordFates, O) {
-        let RunResult { observer: (judge, observer), events, ended_at, stuck, schedule, view: _ } =
-            result;
-        let (verdict, fates) = judge.finish_with_fates();
+        result: RunResult<O>,
+        conclude: impl FnOnce(O) -> (Verdict, T),
+    ) -> (Outcome, T) {
+        let RunResult { observer, events, ended_at, stuck, schedule, view: _ } = result;
+        let (verdict, rest) = conclude(observer);
         let expectations = hold(&case.expect, &verdict, stuck.as_ref());
-        let outcome = Outcome { verdict, events, ended_at, stuck, expectations, schedule };
-        (outcome, fates, observer)
+        (Outcome { verdict, events, ended_at, stuck, expectations, schedule }, rest)
     }
 }
 

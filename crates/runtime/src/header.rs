@@ -1,7 +1,7 @@
 //! What a judge has to know before the first fact: the names and promises of a run, from its scenario.
 
 use acklab_scenario::model::Scenario;
-use acklab_vocab::ids::{BrokerId, ControllerId, ProducerIndex, TopicId};
+use acklab_vocab::ids::{BrokerId, ControllerId, TopicId};
 use acklab_vocab::trace::{
     GroupHeader, NodeHeader, ProducerHeader, ReaderHeader, RunHeader, TopicHeader,
 };
@@ -76,7 +76,7 @@ pub(crate) fn header(scenario: &Scenario, seed: u64) -> RunHeader {
         producers: producer_headers(scenario),
         readers: scenario.readers.iter().map(reader_header).collect(),
         group_ids: scenario.group_ids.clone(),
-        groups: scenario.groups.iter().map(|group| group_header(scenario, group)).collect(),
+        groups: scenario.groups.iter().map(group_header).collect(),
         transactional_ids: scenario.transactional_ids.clone(),
     }
 }
@@ -96,29 +96,19 @@ fn topic_header(topic: &acklab_scenario::model::Topic) -> TopicHeader {
 fn producer_headers(scenario: &Scenario) -> Vec<ProducerHeader> {
     let own = scenario.producers.iter().map(|producer| {
         let transactional = producer.transactions.is_some();
-        producer_header(&producer.name, producer.count, &producer.config, transactional)
+        let (count, topic) = (producer.count, producer.topic);
+        producer_header(&producer.name, count, topic, &producer.config, transactional)
     });
     let outputs = scenario.groups.iter().filter_map(|group| {
         let output = group.output.as_ref()?;
         let transactional = output.transactions.is_some();
-        Some(producer_header(&output.name, group.instances, &output.config, transactional))
+        let (count, topic) = (group.instances, output.topic);
+        Some(producer_header(&output.name, count, topic, &output.config, transactional))
     });
     own.chain(outputs).collect()
 }
 
-/// Everybody who writes to some topics, ascending.
-fn writers_to(scenario: &Scenario, topics: &[TopicId]) -> Vec<ProducerIndex> {
-    let own = scenario.producers.iter().enumerate();
-    let own = own.filter(|(_, producer)| topics.contains(&producer.topic));
-    let own = own.map(|(index, _)| ProducerIndex(index as u16));
-    let outputs = scenario.groups.iter().filter_map(|group| group.output.as_ref());
-    let outputs = outputs.filter(|output| topics.contains(&output.topic));
-    let mut writers: Vec<ProducerIndex> = own.chain(outputs.map(|of| of.producer)).collect();
-    writers.sort_unstable();
-    writers
-}
-
-fn group_header(scenario: &Scenario, group: &acklab_scenario::model::GroupSpec) -> GroupHeader {
+fn group_header(group: &acklab_scenario::model::GroupSpec) -> GroupHeader {
     GroupHeader {
         name: group.name.clone(),
         group: group.group,
@@ -128,7 +118,6 @@ fn group_header(scenario: &Scenario, group: &acklab_scenario::model::GroupSpec) 
         read_committed: group.config.consumer.isolation == acklab_vocab::api::Isolation::LastStable,
         commit: group.commit,
         library: group.config.library,
-        writers: writers_to(scenario, &group.topics),
         output: group.output.as_ref().map(|output| output.producer),
     }
 }
@@ -136,6 +125,7 @@ fn group_header(scenario: &Scenario, group: &acklab_scenario::model::GroupSpec) 
 fn producer_header(
     name: &str,
     count: u16,
+    topic: TopicId,
     config: &acklab_vocab::config::ProducerConfig,
     transactional: bool,
 ) -> ProducerHeader {
@@ -147,6 +137,7 @@ fn producer_header(
     ProducerHeader {
         name: name.to_owned(),
         count,
+        topic,
         acks: config.acks(),
         idempotence: config.idempotence(),
         retries,

@@ -217,7 +217,7 @@ impl<O: Observer> World<O> {
         let watched = self.watched_records(group);
         let pace = Pace::new(spec.processing.clone(), &watched, stream(Purpose::Processing));
         let copier = spec.output.as_ref().map(|output| {
-            let writers = self.header.groups[usize::from(group.0)].writers.clone();
+            let writers = self.header.writers_to(&spec.topics).collect();
             Copier::new(output, writers, instance, stream(Purpose::Abort))
         });
         ConsumerApplication::new(spec, pace, copier)

@@ -31,11 +31,11 @@ pub struct Inversion {
 /// By record.
 pub type Inversions = BTreeMap<RecordId, Inversion>;
 
-/// The latest record of one producer in a partition, and where it stands in the order of records.
+/// The latest record of one process in a partition, and where it stands in the order of records.
 #[derive(Clone, Copy, Debug)]
 struct Latest {
     rank: i64,
-    sequence: u32,
+    record: RecordId,
     copy: AppendId,
 }
 
@@ -60,6 +60,11 @@ pub fn count_copies(evidences: &Evidences<'_>, table: &mut RecordTable) -> Inver
                 continue;
             }
             let batch = &world.appends[copy.index()].batch;
+            // A batch is of one process.
+            let Some(first) = batch.records().first() else { continue };
+            let order = orders.get(first.id.producer.0 as usize);
+            let line = order.and_then(|of| Some((first.id.producer, of.process(batch, first.id)?)));
+            let mut ahead = line.and_then(|line| latest.get(&line).copied());
             for (index, record) in batch.records().iter().enumerate() {
                 let state = table.get_mut(record.id);
                 state.copies = state.copies.saturating_add(1);
@@ -67,22 +72,19 @@ pub fn count_copies(evidences: &Evidences<'_>, table: &mut RecordTable) -> Inver
                     continue;
                 }
                 state.first_copy = batch.base_offset.plus(index as u64);
-                let RecordId { producer, sequence } = record.id;
-                let order = orders.get(producer.0 as usize).copied();
-                let Some((process, rank)) = order.and_then(|of| of.place(batch, sequence, state))
-                else {
-                    continue;
-                };
-                let here = Latest { rank, sequence, copy };
-                let ahead = latest.entry((producer, process)).or_insert(here);
-                if ahead.rank > rank {
-                    state.mark_reordered();
-                    let ahead_record = RecordId { producer, sequence: ahead.sequence };
-                    let ahead = ahead.copy;
-                    inversions.insert(record.id, Inversion { copy, ahead, ahead_record });
-                } else {
-                    *ahead = here;
+                let Some(rank) = order.and_then(|of| of.rank(record.id, state)) else { continue };
+                match ahead {
+                    Some(Latest { rank: later, record: ahead_record, copy: ahead })
+                        if line.is_some() && later > rank =>
+                    {
+                        state.mark_reordered();
+                        inversions.insert(record.id, Inversion { copy, ahead, ahead_record });
+                    }
+                    Some(_) | None => ahead = Some(Latest { rank, record: record.id, copy }),
                 }
+            }
+            if let (Some(line), Some(ahead)) = (line, ahead) {
+                latest.insert(line, ahead);
             }
         }
     }
@@ -92,7 +94,7 @@ pub fn count_copies(evidences: &Evidences<'_>, table: &mut RecordTable) -> Inver
 /// What puts the records of a producer's name in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Order {
-    /// Their numbers, of which each of so many instances has every so-manieth.
+    /// Their numbers: of `n` instances each has every n-th.
     Numbers(u32),
     /// When they were handed over, by an application of so many processes.
     HandedOver(u16),
@@ -108,23 +110,21 @@ impl Order {
         }
     }
 
-    /// Whose a record is, and where it stands among that one's.
-    fn place(
-        self,
-        batch: &RecordBatch,
-        sequence: u32,
-        state: &RecordState,
-    ) -> Option<(Process, i64)> {
+    /// Who wrote a batch, by one of its records.
+    fn process(self, batch: &RecordBatch, of: RecordId) -> Option<Process> {
         match (self, batch.stamp) {
-            (Order::Numbers(count), _) => {
-                Some((Process::Instance(sequence % count), i64::from(sequence)))
-            }
-            (Order::HandedOver(_), _) if state.is_resent() => None,
-            (Order::HandedOver(_), Some(stamp)) => {
-                Some((Process::Idempotent(stamp.id), state.created.0))
-            }
-            (Order::HandedOver(1), None) => Some((Process::Instance(0), state.created.0)),
+            (Order::Numbers(count), _) => Some(Process::Instance(of.sequence % count)),
+            (Order::HandedOver(_), Some(stamp)) => Some(Process::Idempotent(stamp.id)),
+            (Order::HandedOver(1), None) => Some(Process::Instance(0)),
             (Order::HandedOver(_), None) => None,
+        }
+    }
+
+    /// Where a record stands among those of its process.
+    fn rank(self, of: RecordId, state: &RecordState) -> Option<i64> {
+        match self {
+            Order::Numbers(_) => Some(i64::from(of.sequence)),
+            Order::HandedOver(_) => (!state.is_resent()).then_some(state.created.0),
         }
     }
 }

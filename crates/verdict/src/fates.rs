@@ -93,10 +93,12 @@ pub fn decide(evidences: &Evidences<'_>, table: &mut RecordTable, every_record: 
         if let Some(producer) = fates.producers.get_mut(id.producer.0 as usize) {
             producer.add(&fate);
         }
-        if let Some(partition) = evidences.world.partitions.get(state.partition as usize) {
-            fates.topics[partition.id.topic.0 as usize].add(&fate);
-        }
         found.extend(anomalies_of(&fate).map(|kind| (id, kind)));
+    }
+    for (producer, counts) in evidences.header.producers.iter().zip(&fates.producers) {
+        if let Some(topic) = fates.topics.get_mut(usize::from(producer.topic.0)) {
+            topic.add(counts);
+        }
     }
     let of_groups = crate::groups::fates::decide(evidences, table, &mut digest, every_record);
     fates.groups = of_groups.verdicts;
@@ -350,7 +352,8 @@ impl<'a> Case<'a> {
             let copies = self.seen.table.get(input).map_or(0, |state| state.copies);
             copies < 2 || self.seen.reprocessed.contains(&(index, input))
         };
-        let input = input_of(self.id, &self.evidences.header.groups[writer]);
+        let header = self.evidences.header;
+        let input = input_of(self.id, header, &header.groups[writer]);
         Some(match input.is_none_or(was_stored_once) {
             true => Cause::InputProcessedAgain,
             false => Cause::InputStoredAgain,
@@ -460,10 +463,11 @@ impl<'a> Case<'a> {
 }
 
 /// The record that an application made this one from.
-fn input_of(output: RecordId, writer: &GroupHeader) -> Option<RecordId> {
-    let count = writer.writers.len() as u32;
+fn input_of(output: RecordId, header: &RunHeader, writer: &GroupHeader) -> Option<RecordId> {
+    let writers = || header.writers_to(&writer.topics);
+    let count = writers().count() as u32;
     let place = output.sequence.checked_rem(count)?;
-    let producer = *writer.writers.get(place as usize)?;
+    let producer = writers().nth(place as usize)?;
     Some(RecordId { producer, sequence: output.sequence / count })
 }
 

@@ -5,7 +5,7 @@
 //! records that need a cause. Mirrors no Kafka class: it is what a perfect observer at the
 //! application would write down.
 
-use acklab_vocab::ids::{Offset, RecordId};
+use acklab_vocab::ids::{Offset, ProducerIndex, RecordId};
 use acklab_vocab::record::Record;
 use acklab_vocab::time::SimTime;
 
@@ -121,10 +121,10 @@ impl RecordTable {
         RecordTable { producers: vec![Vec::new(); producers] }
     }
 
-    /// None has been created yet.
+    /// A producer has created none yet.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.producers.iter().all(Vec::is_empty)
+    pub fn has_none_of(&self, producer: ProducerIndex) -> bool {
+        self.producers.get(producer.0 as usize).is_none_or(Vec::is_empty)
     }
 
     /// The application handed over the records `first`, `first + stride`, … of a producer.

@@ -410,12 +410,13 @@ fn examine(
 fn run(case: &Case, seed: u64, stop_at: SimTime) -> Result<Option<Outcome>, Defect> {
     let options = RunOptions { stop_at: Some(stop_at), ..RunOptions::default() };
     let result = defect::catch(&case.scenario, seed, || {
-        acklab_runtime::run(&case.scenario, seed, options, (Judge::new(), ()))
+        acklab_runtime::run(&case.scenario, seed, options, Judge::new())
     })?;
     if result.view.is_some() {
         return Ok(None);
     }
-    defect::catch(&case.scenario, seed, || Some(Outcome::of(case, result).0))
+    let conclude = |judge: Judge| (judge.finish(), ());
+    defect::catch(&case.scenario, seed, || Some(Outcome::of(case, result, conclude).0))
 }
 
 fn shown(target: &Target, outcome: &Outcome) -> Shown {

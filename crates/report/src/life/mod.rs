@@ -50,16 +50,21 @@ pub struct LifeModel {
     pub steps: Vec<TextLine>,
 }
 
-/// Runs a seed again and draws the lives of the records of these anomalies in it, in their order.
+/// Runs a seed again and draws the lives of the records of these anomalies of its verdict, in their
+/// order.
 ///
 /// # Errors
 /// [`Defect`] if the simulator panics.
-pub fn figures(case: &Case, seed: u64, anomalies: &[Anomaly]) -> Result<Vec<LifeFigure>, Defect> {
+pub fn figures(
+    case: &Case,
+    verdict: &Verdict,
+    anomalies: &[Anomaly],
+) -> Result<Vec<LifeFigure>, Defect> {
     if anomalies.is_empty() {
         return Ok(Vec::new());
     }
-    let (outcome, witnesses) = case.run_observed(seed, Witnesses::new(anomalies))?;
-    Ok(drawn(witnesses, &outcome.verdict))
+    let witnesses = case.watch(verdict.header.seed, Witnesses::new(anomalies))?;
+    Ok(drawn(witnesses, verdict))
 }
 
 /// Draws what witnesses have seen of a run.

@@ -81,10 +81,9 @@ fn lives(case: &Case, seed: u64, kinds: &[AnomalyKind]) -> Vec<LifeModel> {
     let verdict = case.run(seed).expect("the simulator is sound").verdict;
     let chosen: Vec<Anomaly> =
         representatives(&verdict, kinds, None, false).into_iter().cloned().collect();
-    let (outcome, witnesses) =
-        case.run_observed(seed, Witnesses::new(&chosen)).expect("the simulator is sound");
-    let (causality, seen) = witnesses.finish(&outcome.verdict);
-    seen.iter().map(|seen| model(seen, &causality, &outcome.verdict)).collect()
+    let witnesses = case.watch(seed, Witnesses::new(&chosen)).expect("the simulator is sound");
+    let (causality, seen) = witnesses.finish(&verdict);
+    seen.iter().map(|seen| model(seen, &causality, &verdict)).collect()
 }
 
 const LEADER_CRASH: &str = r#"duration: "1s", cluster: (brokers: 3, mode: KRaft(controllers: 1)),

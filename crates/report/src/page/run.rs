@@ -35,7 +35,7 @@ pub fn report(case: &Case, seed: u64, say: Commands<'_>) -> Result<Report, Defec
     let (page, outcome) = run::run_page(case, seed, say)?;
     let shown = page.representatives.shown.iter();
     let anomalies: Vec<Anomaly> = shown.filter_map(|one| anomaly(&outcome.verdict, one)).collect();
-    let lives = life::figures(case, seed, &anomalies)?;
+    let lives = life::figures(case, &outcome.verdict, &anomalies)?;
     Ok(Report { html: html(&page, &lives), sentence: page.head.sentence, outcome })
 }
 

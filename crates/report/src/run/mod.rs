@@ -44,19 +44,28 @@ const POINTS_OF_A_SERIES: usize = 600;
 /// # Errors
 /// [`Defect`] if the simulator panics.
 pub fn run_page(case: &Case, seed: u64, say: Commands<'_>) -> Result<(RunPage, Outcome), Defect> {
-    let (outcome, recorder) = case.run_observed(seed, RunRecorder::default())?;
-    let page = page(case, &outcome, recorder, say);
+    let (outcome, recorded) = case.run_judged_by(seed, RunRecorder::default(), |recorder| {
+        let mut kept = None;
+        let (recording, verdict) = recorder.finish(|recording, concluded| {
+            let axis = Axis::new(recording.end_us, recording.settling_from);
+            kept = Some((axis, Ledger::of(concluded, &axis)));
+        });
+        let (axis, ledger) = kept.unwrap_or_else(|| (Axis::new(0, None), Ledger::default()));
+        (verdict, Recorded { recording, axis, ledger })
+    })?;
+    let page = page(case, &outcome, recorded, say);
     Ok((page, outcome))
 }
 
-/// The page of a run that was recorded.
-fn page(case: &Case, outcome: &Outcome, recorder: RunRecorder, say: Commands<'_>) -> RunPage {
-    let mut kept = None;
-    let (mut recording, _) = recorder.finish(|recording, concluded| {
-        let axis = Axis::new(recording.end_us, recording.settling_from);
-        kept = Some((axis, Ledger::of(concluded, &axis)));
-    });
-    let (axis, ledger) = kept.unwrap_or_else(|| (Axis::new(0, None), Ledger::default()));
+/// What was recorded of a run.
+struct Recorded {
+    recording: Recording,
+    axis: Axis,
+    ledger: Ledger,
+}
+
+fn page(case: &Case, outcome: &Outcome, recorded: Recorded, say: Commands<'_>) -> RunPage {
+    let Recorded { mut recording, axis, ledger } = recorded;
     end_momentary_faults(&mut recording, outcome);
     let verdict = &outcome.verdict;
     let chosen = panels::chosen(&recording, &verdict.header, &ledger, &axis);

@@ -3,7 +3,7 @@
 use acklab_vocab::api::{Acks, LeaveReason};
 use acklab_vocab::config::ConsumerLibrary;
 use acklab_vocab::error::ErrorCode;
-use acklab_vocab::ids::{GroupIndex, ProducerIndex, RecordId};
+use acklab_vocab::ids::{GroupIndex, ProducerIndex, RecordId, TopicId};
 use acklab_vocab::record::Record;
 use acklab_vocab::trace::{
     ApplicationReaction, CommitFailure, CommitStyle, PartitionChangeReason, PositionSource,
@@ -248,9 +248,9 @@ fn copied(processed_again: bool) -> Trace {
     let mut trace = owned(CommitStyle::InTransaction);
     let mut copies = trace.header.producers[0].clone();
     copies.name = "copies".to_owned();
+    copies.topic = TopicId(1);
     trace.header.producers.push(copies);
     let application = &mut trace.header.groups[0];
-    application.writers = vec![ProducerIndex(0)];
     application.output = Some(ProducerIndex(1));
     trace.process(0, 0..10);
     if processed_again {

@@ -388,8 +388,10 @@ impl State {
         match &stamped.event {
             TraceEvent::RecordsCreated { producer, first, stride, count } => {
                 let first = RecordId { producer: *producer, sequence: *first };
-                if self.records.is_empty() {
-                    self.world.first_records(stamped.at);
+                if self.records.has_none_of(*producer)
+                    && let Some(known) = self.header.producers.get(producer.0 as usize)
+                {
+                    self.world.begins_to_write(known.topic, stamped.at);
                 }
                 self.records.create(stamped.at, first, *stride, *count);
             }

@@ -92,7 +92,6 @@ impl Trace {
             read_committed: false,
             commit,
             library: ConsumerLibrary::Java,
-            writers: Vec::new(),
             output: None,
         });
         self

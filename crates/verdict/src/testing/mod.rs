@@ -89,6 +89,7 @@ fn header(kafka: &str, acks: Acks) -> RunHeader {
         producers: vec![ProducerHeader {
             name: "shop".to_owned(),
             count: 1,
+            topic: TopicId(0),
             acks,
             idempotence: false,
             retries: u32::MAX,

@@ -19,7 +19,9 @@ pub use partition::{Lineage, Partition, Removal, RemovalKind, Tenure};
 pub use replica::{EpochSpans, LeaderView, Replica, Role, holds};
 
 use acklab_vocab::config::SequenceRepair;
-use acklab_vocab::ids::{BrokerId, ControllerEpoch, ControllerId, NodeId, Offset, TopicPartition};
+use acklab_vocab::ids::{
+    BrokerId, ControllerEpoch, ControllerId, NodeId, Offset, TopicId, TopicPartition,
+};
 use acklab_vocab::record::RecordBatch;
 use acklab_vocab::rules::ProtocolRules;
 use acklab_vocab::time::SimTime;
@@ -155,10 +157,11 @@ impl World {
         }
     }
 
-    /// The first records are created: partitions without a leader owe writes from now on.
-    pub fn first_records(&mut self, at: SimTime) {
-        let without = self.partitions.iter_mut().filter(|of| of.leaderless.since.is_some());
-        without.for_each(|of| of.writes.wanted(at));
+    /// Somebody begins to write to a topic: those of its partitions that have no leader owe writes
+    /// from now on. To the others the first attempt shows.
+    pub fn begins_to_write(&mut self, topic: TopicId, at: SimTime) {
+        let here = self.partitions.iter_mut().filter(|of| of.id.topic == topic);
+        here.filter(|of| of.leaderless.since.is_some()).for_each(|of| of.writes.wanted(at));
     }
 
     /// Dense index of a partition, if the header knows it.

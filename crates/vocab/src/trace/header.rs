@@ -2,7 +2,7 @@
 
 use crate::api::Acks;
 use crate::config::{ConsumerLibrary, SequenceRepair};
-use crate::ids::{BrokerId, ControllerId, GroupId, GroupIndex, ProducerIndex};
+use crate::ids::{BrokerId, ControllerId, GroupId, GroupIndex, ProducerIndex, TopicId};
 use crate::rules::ProtocolRule;
 use crate::version::KafkaVersion;
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,15 @@ pub struct RunHeader {
     pub groups: Vec<GroupHeader>,
     /// Every `transactional.id`; [`TransactionalId`](crate::ids::TransactionalId) is the index.
     pub transactional_ids: Vec<String>,
+}
+
+impl RunHeader {
+    /// Who writes to some topics, ascending.
+    pub fn writers_to(&self, topics: &[TopicId]) -> impl Iterator<Item = ProducerIndex> {
+        let writers = self.producers.iter().enumerate();
+        let writers = writers.filter(|(_, producer)| topics.contains(&producer.topic));
+        writers.map(|(index, _)| ProducerIndex(index as u16))
+    }
 }
 
 /// A process.
@@ -79,6 +88,8 @@ pub struct ProducerHeader {
     pub name: String,
     /// How many. Instance `i` creates the sequences congruent to `i` modulo `count`.
     pub count: u16,
+    /// Where they write.
+    pub topic: TopicId,
     /// `acks`
     pub acks: Acks,
     /// Whether they are idempotent.
@@ -103,7 +114,7 @@ pub struct GroupHeader {
     /// How many instances it has at most.
     pub instances: u16,
     /// The topics that it reads.
-    pub topics: Vec<crate::ids::TopicId>,
+    pub topics: Vec<TopicId>,
     /// It assigns itself every partition and is no member (`assign()` instead of `subscribe()`).
     pub assigns_itself: bool,
     /// It skips aborted transactions and stops at open ones.
@@ -112,11 +123,8 @@ pub struct GroupHeader {
     pub commit: CommitStyle,
     /// Its client library: librdkafka commits what it has handed out, Java what `poll()` has returned before.
     pub library: ConsumerLibrary,
-    /// Who writes to these topics, ascending.
-    #[serde(default)]
-    pub writers: Vec<ProducerIndex>,
-    /// The producer by which it writes what it has processed, if it does. Of the record `s` of the k-th of `n` writers
-    /// it makes its own record `s · n + k`.
+    /// The producer by which it writes what it has processed, if it does. Of the record `s` of the k-th of `n`
+    /// [writers](RunHeader::writers_to) it makes its own record `s · n + k`.
     pub output: Option<ProducerIndex>,
 }
 
@@ -152,7 +160,7 @@ pub struct ReaderHeader {
     /// Its name.
     pub name: String,
     /// The topics whose partitions it has assigned to itself.
-    pub topics: Vec<crate::ids::TopicId>,
+    pub topics: Vec<TopicId>,
     /// It skips aborted transactions and stops at open ones.
     pub read_committed: bool,
 }
