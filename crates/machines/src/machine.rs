@@ -3,7 +3,7 @@
 use crate::disk::{Disk, FlushId, FlushTarget};
 use crate::rng::NodeRng;
 use acklab_vocab::api::{Endpoint, Frame, Request, Response};
-use acklab_vocab::ids::{ConnectionId, CorrelationId, MetadataOffset, NodeId};
+use acklab_vocab::ids::{ConnectionId, CorrelationId, NodeId};
 use acklab_vocab::time::{SimDuration, SimTime};
 use acklab_vocab::trace::{CloseReason, TraceEvent};
 
@@ -112,9 +112,10 @@ pub struct Outbox<T, R> {
     pub facts: Vec<(usize, TraceEvent)>,
     /// Next id for a connection of this process.
     pub next_connection: u32,
-    /// First entry of the metadata log whose facts nobody has stated yet. Belongs to the history, not to one event: it
-    /// stays when the rest is emptied, and all controllers of a run share it.
-    pub committed_facts_end: MetadataOffset,
+    /// First position of the cluster's truth whose facts nobody has stated yet: an offset of the metadata log, or a
+    /// transaction of ZooKeeper. Belongs to the history, not to one event: it stays when the rest is emptied, and all servers
+    /// of a quorum share it.
+    pub committed_facts_end: u64,
 }
 
 impl<T, R> Default for Outbox<T, R> {
@@ -123,7 +124,7 @@ impl<T, R> Default for Outbox<T, R> {
             effects: Vec::new(),
             facts: Vec::new(),
             next_connection: 0,
-            committed_facts_end: MetadataOffset(0),
+            committed_facts_end: 0,
         }
     }
 }
@@ -249,15 +250,12 @@ impl<'a, T, R> Cx<'a, T, R> {
         self.outbox.facts.push((effects_before, fact()));
     }
 
-    /// States what the committed entry at `offset` of the metadata log made true, unless it has been stated before. A new
-    /// active controller cannot know how far the last one had come, so it may say again what the history has already.
-    pub fn trace_committed(
-        &mut self,
-        offset: MetadataOffset,
-        facts: impl IntoIterator<Item = TraceEvent>,
-    ) {
-        if offset >= self.outbox.committed_facts_end {
-            self.outbox.committed_facts_end = MetadataOffset(offset.0 + 1);
+    /// States what the committed entry at `position` (an offset of the metadata log, or a zxid) made true, unless it has been
+    /// stated before. A new leader cannot know how far the last one had come, so it may say again what the history has
+    /// already.
+    pub fn trace_committed(&mut self, position: u64, facts: impl IntoIterator<Item = TraceEvent>) {
+        if position >= self.outbox.committed_facts_end {
+            self.outbox.committed_facts_end = position + 1;
             facts.into_iter().for_each(|fact| self.trace(|| fact));
         }
     }

@@ -37,9 +37,12 @@ impl<O: Observer> World<O> {
     /// partition that moves takes two heartbeats of its members, and the last of them a third.
     pub(crate) fn members_before_zero(&self) -> SimDuration {
         let config = &self.scenario.cluster.broker_config.groups;
-        let by_protocol = |group: &GroupSpec| match group.config.protocol {
-            GroupProtocol::Classic => config.initial_rebalance_delay * 2,
-            GroupProtocol::Consumer => config.consumer_heartbeat_interval * 3,
+        let by_protocol = |group: &GroupSpec| match group.config.member() {
+            Some(member) => match member.protocol {
+                GroupProtocol::Classic => config.initial_rebalance_delay * 2,
+                GroupProtocol::Consumer => config.consumer_heartbeat_interval * 3,
+            },
+            None => SimDuration::ZERO,
         };
         let longest = self.scenario.groups.iter().map(by_protocol).max();
         MEMBERS_BEFORE_ZERO + longest.unwrap_or(SimDuration::ZERO)

@@ -6,9 +6,9 @@ use acklab_vocab::trace::{
     GroupHeader, NodeHeader, ProducerHeader, ReaderHeader, RunHeader, TopicHeader,
 };
 
-/// Whether a process is a broker's or a controller's.
+/// Whether a process is a server's: a broker's, a controller's or one of ZooKeeper's.
 pub(crate) fn is_server(node: &NodeHeader) -> bool {
-    node.broker.is_some() || node.controller.is_some()
+    node.broker.is_some() || node.controller.is_some() || node.zookeeper.is_some()
 }
 
 /// Names and promises of a run. Servers come before clients.
@@ -18,21 +18,26 @@ pub(crate) fn header(scenario: &Scenario, seed: u64) -> RunHeader {
         name: String::new(),
         broker: None,
         controller: None,
+        zookeeper: None,
         producer: None,
         reader: None,
         member: None,
     };
     for &broker in &scenario.cluster.brokers {
         let shares = |&&(_, host): &&(ControllerId, Option<BrokerId>)| host == Some(broker);
-        let controller = scenario.cluster.controllers.iter().find(shares).map(|&(id, _)| id);
+        let controller = scenario.cluster.controllers().iter().find(shares).map(|&(id, _)| id);
         let name = format!("broker {broker}");
         nodes.push(NodeHeader { name, broker: Some(broker), controller, ..none.clone() });
     }
-    for &(controller, host) in &scenario.cluster.controllers {
+    for &(controller, host) in scenario.cluster.controllers() {
         if host.is_none() {
             let name = format!("controller {controller}");
             nodes.push(NodeHeader { name, controller: Some(controller), ..none.clone() });
         }
+    }
+    for &server in scenario.cluster.zookeeper() {
+        let name = format!("zookeeper {server}");
+        nodes.push(NodeHeader { name, zookeeper: Some(server), ..none.clone() });
     }
     for (index, producer) in scenario.producers.iter().enumerate() {
         for instance in 0..producer.count {
@@ -115,9 +120,10 @@ fn group_header(group: &acklab_scenario::model::GroupSpec) -> GroupHeader {
         instances: group.instances,
         topics: group.topics.clone(),
         assigns_itself: group.assigns_itself,
-        read_committed: group.config.consumer.isolation == acklab_vocab::api::Isolation::LastStable,
+        read_committed: group.config.consumer().isolation
+            == acklab_vocab::api::Isolation::LastStable,
         commit: group.commit,
-        library: group.config.library,
+        library: group.config.library(),
         output: group.output.as_ref().map(|output| output.producer),
     }
 }
@@ -133,6 +139,7 @@ fn producer_header(
     let (retries, max_in_flight) = match config {
         ProducerConfig::Java(config) => (config.retries, config.max_in_flight),
         ProducerConfig::Librdkafka(config) => (config.retries, config.max_in_flight),
+        ProducerConfig::Scala(config) => (config.retries, 1),
     };
     ProducerHeader {
         name: name.to_owned(),

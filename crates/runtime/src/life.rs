@@ -30,7 +30,7 @@ impl<O: Observer> World<O> {
         for index in 0..self.nodes.len() {
             let node = NodeId(index as u16);
             let header = &self.header.nodes[index];
-            let is_server = header.broker.is_some() || header.controller.is_some();
+            let is_server = crate::header::is_server(header);
             let member = header.member;
             let spread = SimDuration(self.start_rng.below(200_000_000));
             let at = match (is_server, cold, member) {
@@ -117,7 +117,7 @@ impl<O: Observer> World<O> {
         let endpoint = |&(id, _): &(ControllerId, Option<BrokerId>)| {
             (id, Endpoint { node: self.controller_node(id), listener: Listener::Controller })
         };
-        self.scenario.cluster.controllers.iter().map(endpoint).collect()
+        self.scenario.cluster.controllers().iter().map(endpoint).collect()
     }
 
     fn boot_controller(&mut self, node: NodeId, id: ControllerId) {
@@ -228,7 +228,7 @@ impl<O: Observer> World<O> {
         let (group, instance) = self.header.nodes[usize::from(node.0)].member?;
         let spec = &self.scenario.groups[usize::from(group.0)];
         Some(ConsumerSetup {
-            config: spec.config.clone(),
+            config: spec.config.member()?.clone(),
             bootstrap: self.bootstrap(),
             group: spec.group,
             instance: spec.instance_ids.get(usize::from(instance)).copied(),

@@ -251,7 +251,7 @@ impl<O: Observer> World<O> {
         found: &mut Vec<String>,
     ) {
         let Some(consumer) = node.consumer() else { return };
-        let isolation = application.spec().config.consumer.isolation;
+        let isolation = application.spec().config.consumer().isolation;
         let (mut behind, mut uncommitted) = (0, false);
         for (partition, position) in consumer.positions() {
             let end = self.visible_end(ends, partition, isolation);

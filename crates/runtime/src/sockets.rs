@@ -10,7 +10,7 @@ use crate::network::{End, Packet, Sent, Waiting, Way};
 use crate::node::Life;
 use crate::world::{Body, Event, World};
 use acklab_scenario::model::DroppedResponse;
-use acklab_vocab::api::{ApiKey, Frame, Request};
+use acklab_vocab::api::{ApiKey, Frame, Listener, Request};
 use acklab_vocab::ids::{ConnectionId, CorrelationId, EventId, NodeId};
 use acklab_vocab::time::{SimDuration, SimTime};
 use acklab_vocab::trace::{CloseReason, Observer};
@@ -53,7 +53,7 @@ impl<O: Observer> World<O> {
                 self.look_at_socket(connection);
             }
         }
-        if is_response {
+        if is_response && self.mutes(connection) {
             self.unmute(connection);
         }
     }
@@ -204,6 +204,14 @@ impl<O: Observer> World<O> {
         }
     }
 
+    /// Whether the server handles one request of a connection at a time. ZooKeeper's reads on, and answers in order.
+    fn mutes(&self, connection: u32) -> bool {
+        match self.network.connections[connection as usize].listener {
+            Listener::Broker | Listener::Controller => true,
+            Listener::ZooKeeper | Listener::ZooKeeperPeer => false,
+        }
+    }
+
     fn is_serving(&self, connection: u32) -> bool {
         let state = &self.network.connections[connection as usize];
         state.serving || !state.inbox.is_empty()
@@ -220,6 +228,13 @@ impl<O: Observer> World<O> {
         let frame = Frame::Request(correlation, request);
         let size = frame.size();
         let Frame::Request(correlation, request) = frame else { return };
+        if !self.mutes(connection) {
+            self.make_room(connection, size);
+            let from = self.network.connections[connection as usize].client.node;
+            let input = AnyInput::Request { connection: server.id, correlation, from, request };
+            self.deliver(server.node, server.role, input);
+            return;
+        }
         if self.is_serving(connection) {
             let waiting = Waiting { correlation, request, size, arrival: self.current };
             self.network.connections[connection as usize].inbox.push_back(waiting);

@@ -14,9 +14,7 @@ use acklab_machines::disk::{FlushExtent, FlushId, FlushTarget};
 use acklab_machines::rng::NodeRng;
 use acklab_scenario::model::{FaultSpec, Scenario, Start};
 use acklab_vocab::api::Endpoint;
-use acklab_vocab::ids::{
-    BrokerId, ControllerId, CorrelationId, EventId, Incarnation, MetadataOffset, NodeId,
-};
+use acklab_vocab::ids::{BrokerId, ControllerId, CorrelationId, EventId, Incarnation, NodeId};
 use acklab_vocab::record::Record;
 use acklab_vocab::time::{SimDuration, SimTime};
 use acklab_vocab::trace::{
@@ -160,7 +158,7 @@ pub(crate) struct World<O> {
     pub(crate) faults: Faults,
     pub(crate) formation: crate::formation::Formation,
     /// Up to where the facts of the metadata log have been stated, by whichever controller was active.
-    pub(crate) committed_facts_end: MetadataOffset,
+    pub(crate) committed_facts_end: u64,
     pub(crate) workload_over: bool,
     pub(crate) over: bool,
     pub(crate) stuck: Option<Stuck>,
@@ -203,7 +201,7 @@ impl<O: Observer> World<O> {
             network,
             faults,
             formation: crate::formation::Formation::default(),
-            committed_facts_end: MetadataOffset(0),
+            committed_facts_end: 0,
             workload_over: false,
             over: false,
             stuck: None,

@@ -5,11 +5,12 @@
 
 use acklab_vocab::api::ApiKey;
 use acklab_vocab::config::{
-    BrokerConfig, ConsumerConfig, ControllerConfig, MemberConfig, ProducerConfig, TopicConfig,
+    BrokerConfig, ConsumerConfig, ControllerConfig, GroupClientConfig, ProducerConfig, TopicConfig,
+    ZooKeeperConfig,
 };
 use acklab_vocab::ids::{
     BrokerId, BrokerList, ControllerId, GroupId, GroupIndex, GroupInstanceId, PartitionIndex,
-    ProducerIndex, RecordId, TopicId, TopicPartition, TransactionalId,
+    ProducerIndex, RecordId, TopicId, TopicPartition, TransactionalId, ZooKeeperServerId,
 };
 use acklab_vocab::rules::{ProtocolRule, ProtocolRules};
 use acklab_vocab::time::SimDuration;
@@ -81,8 +82,8 @@ pub enum Start {
 pub struct Cluster {
     /// The brokers, `1..=n`.
     pub brokers: Vec<BrokerId>,
-    /// The voters, and the broker whose process each shares, if any.
-    pub controllers: Vec<(ControllerId, Option<BrokerId>)>,
+    /// Who keeps the cluster's metadata.
+    pub mode: Mode,
     /// Properties of every broker.
     pub broker_config: Arc<BrokerConfig>,
     /// Properties of every controller.
@@ -93,6 +94,43 @@ pub struct Cluster {
     pub service: Service,
     /// From the start of a broker's or controller's process to the moment at which it runs: JVM and log loading.
     pub start_up: Span,
+}
+
+/// Who keeps the cluster's metadata.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Mode {
+    /// A quorum of controllers.
+    KRaft {
+        /// The voters, and the broker whose process each shares, if any.
+        controllers: Vec<(ControllerId, Option<BrokerId>)>,
+    },
+    /// A ZooKeeper ensemble; one of the brokers is the controller.
+    ZooKeeper {
+        /// The servers.
+        servers: Vec<ZooKeeperServerId>,
+        /// Properties of every server.
+        config: Arc<ZooKeeperConfig>,
+    },
+}
+
+impl Cluster {
+    /// The voters of a KRaft quorum, and the broker whose process each shares, if any; none in ZooKeeper mode.
+    #[must_use]
+    pub fn controllers(&self) -> &[(ControllerId, Option<BrokerId>)] {
+        match &self.mode {
+            Mode::KRaft { controllers } => controllers,
+            Mode::ZooKeeper { .. } => &[],
+        }
+    }
+
+    /// The servers of the ZooKeeper ensemble; none in KRaft mode.
+    #[must_use]
+    pub fn zookeeper(&self) -> &[ZooKeeperServerId] {
+        match &self.mode {
+            Mode::KRaft { .. } => &[],
+            Mode::ZooKeeper { servers, .. } => servers,
+        }
+    }
 }
 
 /// How long a request keeps an I/O thread: `base` plus its bytes at `bytes_per_second`.
@@ -247,7 +285,7 @@ pub struct GroupSpec {
     /// What it writes for each record that it has processed.
     pub output: Option<Output>,
     /// The client library, its version and properties.
-    pub config: Arc<MemberConfig>,
+    pub config: GroupClientConfig,
 }
 
 /// How an application works on records.

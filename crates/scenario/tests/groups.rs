@@ -5,7 +5,9 @@ use acklab_scenario::model::{
 };
 use acklab_scenario::{Bound, Counter, Quantity, Resolved, ScenarioFile, Setting, write_faults};
 use acklab_vocab::api::{ApiKey, Isolation};
-use acklab_vocab::config::{AutoOffsetReset, ConsumerLibrary, GroupProtocol, ProducerConfig};
+use acklab_vocab::config::{
+    AutoOffsetReset, ConsumerLibrary, GroupProtocol, MemberConfig, ProducerConfig,
+};
 use acklab_vocab::group::Assignor;
 use acklab_vocab::ids::{
     GroupId, GroupIndex, ProducerIndex, RecordId, TopicId, TopicPartition, TransactionalId,
@@ -79,6 +81,11 @@ fn group<'s>(scenario: &'s Scenario, name: &str) -> &'s GroupSpec {
     scenario.groups.iter().find(|group| group.name == name).unwrap()
 }
 
+/// The properties of a group that has a coordinator.
+fn member(group: &GroupSpec) -> &MemberConfig {
+    group.config.member().expect("a coordinator")
+}
+
 #[test]
 fn a_group_has_defaults_for_everything_but_its_id_and_topics() {
     let scenario = base();
@@ -92,7 +99,7 @@ fn a_group_has_defaults_for_everything_but_its_id_and_topics() {
     assert_eq!(billing.on_commit_failure, ApplicationReaction::Stopped);
     assert_eq!(billing.poll_timeout, SimDuration::from_millis(100));
     assert!(billing.output.is_none() && !billing.assigns_itself);
-    let config = &billing.config;
+    let config = member(billing);
     assert_eq!((config.library, config.protocol), (ConsumerLibrary::Java, GroupProtocol::Classic));
     assert_eq!(config.auto_commit, Some(SimDuration::from_secs(5)));
     assert_eq!(config.session_timeout, SimDuration::from_secs(45));
@@ -107,9 +114,9 @@ fn a_group_says_what_it_does() {
     let dashboard = group(&scenario, "dashboard");
     assert_eq!((dashboard.group, dashboard.assigns_itself), (GroupId(0), true));
     assert_eq!(dashboard.topics, [TopicId(0), TopicId(1)]);
-    assert_eq!((dashboard.commit, dashboard.config.auto_commit), (CommitStyle::Never, None));
+    assert_eq!((dashboard.commit, member(dashboard).auto_commit), (CommitStyle::Never, None));
     let copy = group(&scenario, "copy");
-    assert_eq!((copy.commit, copy.config.auto_commit), (CommitStyle::InTransaction, None));
+    assert_eq!((copy.commit, member(copy).auto_commit), (CommitStyle::InTransaction, None));
     assert_eq!(copy.on_commit_failure, ApplicationReaction::Resubscribed);
     let (quarter, one) = (SimDuration::from_millis(250), SimDuration::from_secs(1));
     assert_eq!((copy.from, copy.stagger, copy.poll_timeout), (Some(one), quarter, one));
@@ -124,12 +131,12 @@ fn a_group_says_what_it_does() {
     assert_eq!(crashes.effect, PoisonEffect::Crashes(one));
     let cellar = group(&scenario, "cellar");
     assert_eq!((cellar.commit, cellar.workers), (CommitStyle::HandedToWorkers, 4));
-    assert_eq!(cellar.config.library, ConsumerLibrary::Librdkafka);
-    assert_eq!(cellar.config.consumer.isolation, Isolation::LastStable);
-    assert_eq!(cellar.config.assignors, [Assignor::Range, Assignor::RoundRobin]);
+    assert_eq!(member(cellar).library, ConsumerLibrary::Librdkafka);
+    assert_eq!(member(cellar).consumer.isolation, Isolation::LastStable);
+    assert_eq!(member(cellar).assignors, [Assignor::Range, Assignor::RoundRobin]);
     let snake = group(&scenario, "snake");
-    assert_eq!((snake.commit, snake.config.auto_commit), (CommitStyle::SyncPerBatch, None));
-    assert_eq!(snake.config.session_timeout, SimDuration::from_secs(10));
+    assert_eq!((snake.commit, member(snake).auto_commit), (CommitStyle::SyncPerBatch, None));
+    assert_eq!(member(snake).session_timeout, SimDuration::from_secs(10));
 }
 
 #[test]
@@ -149,7 +156,7 @@ fn transactional_ids_are_numbered_by_instance() {
     assert!(!transactions.rewinds_after_abort && transactions.passes_membership);
     let timeout = |config: &ProducerConfig| match config {
         ProducerConfig::Java(java) => java.transaction_timeout,
-        ProducerConfig::Librdkafka(_) => None,
+        ProducerConfig::Librdkafka(_) | ProducerConfig::Scala(_) => None,
     };
     assert_eq!(timeout(&output.config), Some(SimDuration::from_secs(60)));
     assert_eq!(timeout(&scenario.producers[0].config), None);
@@ -206,11 +213,11 @@ fn settings_reach_groups_and_their_outputs() {
     let scenario = with("base", &sets).scenario;
     let billing = group(&scenario, "billing");
     assert_eq!((billing.members, billing.instances), (3, 9));
-    assert_eq!(billing.config.session_timeout, SimDuration::from_secs(10));
+    assert_eq!(member(&billing).session_timeout, SimDuration::from_secs(10));
     assert_eq!(group(&scenario, "dashboard").topics, [TopicId(1)]);
     let copy = group(&scenario, "copy");
     assert_eq!(copy.processing.per_record, Span::Exactly(SimDuration::from_millis(610)));
-    assert!(copy.config.is_static);
+    assert!(member(copy).is_static);
     assert_eq!(copy.instance_ids.len(), usize::from(copy.instances));
     assert!(billing.instance_ids.is_empty());
     let output = copy.output.as_ref().unwrap();
@@ -218,10 +225,10 @@ fn settings_reach_groups_and_their_outputs() {
     assert_eq!(output.size, 7);
     let snake = group(&scenario, "snake");
     assert_eq!(
-        (snake.commit, snake.config.session_timeout.as_micros()),
+        (snake.commit, member(snake).session_timeout.as_micros()),
         (CommitStyle::Auto, 9_000_000)
     );
-    let earliest = |group: &GroupSpec| group.config.consumer.auto_offset_reset;
+    let earliest = |group: &GroupSpec| member(&group).consumer.auto_offset_reset;
     assert!(scenario.groups.iter().all(|group| earliest(group) == AutoOffsetReset::Earliest));
     assert_eq!(scenario.producers[1].transactions.as_ref().unwrap().bursts, 2);
     assert_eq!(scenario.topics[2].assignments.len(), 7);
@@ -245,7 +252,7 @@ fn expectations_may_speak_of_one_group() {
     let quantity = Quantity::OfGroup("billing".to_owned(), Box::new(reprocessed));
     assert_eq!((&sync.expect[4].quantity, sync.expect[4].bound), (&quantity, Bound::Exactly(0)));
     let billing = group(&sync.scenario, "billing");
-    assert_eq!((billing.commit, billing.config.auto_commit), (CommitStyle::SyncPerBatch, None));
+    assert_eq!((billing.commit, member(&billing).auto_commit), (CommitStyle::SyncPerBatch, None));
     let output = group(&sync.scenario, "copy").output.clone().unwrap();
     assert!(
         matches!(&*output.config, ProducerConfig::Java(java) if java.linger.as_micros() == 7_000)

@@ -67,7 +67,7 @@ fn names_become_ids_and_defaults_are_filled_in() {
     assert_eq!(scenario.cluster.io_threads, 8);
     let ids: Vec<(u16, Option<u16>)> = scenario
         .cluster
-        .controllers
+        .controllers()
         .iter()
         .map(|(controller, broker)| (controller.0, broker.map(|broker| broker.0)))
         .collect();

@@ -115,6 +115,10 @@ id! {
     CoordinatorEpoch(u32)
 }
 id! {
+    /// `myid` of a server of the ZooKeeper ensemble, from 1.
+    ZooKeeperServerId(u16)
+}
+id! {
     /// A TCP connection as one process names it; the two ends of a connection have different ids.
     ConnectionId(u32)
 }

@@ -14,3 +14,4 @@ pub mod time;
 pub mod trace;
 pub mod transaction;
 pub mod version;
+pub mod zookeeper;

@@ -63,6 +63,19 @@ protocol_rules! {
     HighWatermarkFrozenUnderMinIsr: version(3, 7, 0), None;
     /// min.insync.replicas counts as at most the number of replicas.
     MinIsrCappedByReplicationFactor: version(3, 7, 0), None;
+    /// A leader asks the controller for another ISR (KIP-497). Off: it writes the ISR to ZooKeeper itself, under the
+    /// partition's lock, so that its writers wait while ZooKeeper cannot be reached. KRaft has no other way.
+    AlterIsrThroughController: version(2, 7, 0), None;
+    /// A follower that is `replica.lag.max.messages` behind leaves the ISR.
+    IsrShrinksByMessages: ALWAYS, Some(version(0, 9, 0));
+    /// The controller of the ZooKeeper mode writes the states of partitions in batches (KAFKA-5642). Off: one after the other,
+    /// each a round trip.
+    ControllerWritesInBatches: version(1, 1, 0), None;
+    /// The controller's writes to ZooKeeper are bound to its epoch (KAFKA-6082). Off: an old controller can still write.
+    FenceControllerWrites: version(2, 2, 0), None;
+    /// Requests between the controller of the ZooKeeper mode and a broker name the broker's life (KIP-380). Off: a restarted
+    /// broker obeys what was meant for its life before.
+    FenceByBrokerEpoch: version(2, 2, 0), None;
     /// A new leader starts from the high watermark that it knew as a follower. Off: from its log end offset, a bug
     /// that no release had, kept to show that it is caught.
     NewLeaderKeepsHighWatermark: ALWAYS, None;

@@ -119,7 +119,7 @@ fn is_numbered(target: &&Target) -> bool {
 }
 
 fn processes(scenario: &Scenario) -> u64 {
-    let own = scenario.cluster.controllers.iter().filter(|(_, shares)| shares.is_none());
+    let own = scenario.cluster.controllers().iter().filter(|(_, shares)| shares.is_none());
     let producers = scenario.producers.iter().map(|producer| u64::from(producer.count));
     let members = scenario.groups.iter().map(|group| u64::from(group.instances));
     scenario.cluster.brokers.len() as u64

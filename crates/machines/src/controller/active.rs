@@ -177,7 +177,7 @@ impl Controller {
         self.applied = end;
         let committed = active.uncommitted.partition_point(|(offset, _)| *offset < end);
         for (offset, facts) in active.uncommitted.drain(..committed) {
-            cx.trace_committed(offset, facts);
+            cx.trace_committed(offset.0, facts);
         }
         let committed = active.deferred.partition_point(|(offset, ..)| *offset < end);
         for (_, (connection, correlation), response) in active.deferred.drain(..committed) {
@@ -194,7 +194,7 @@ impl Controller {
             if is_leader {
                 let mut facts = Vec::new();
                 self.cluster.replay(&entry, None, Some(&mut facts));
-                cx.trace_committed(entry.offset, facts);
+                cx.trace_committed(entry.offset.0, facts);
             } else {
                 self.cluster.replay(&entry, None, None);
             }

@@ -200,6 +200,7 @@ impl Producer {
             ProducerConfig::Librdkafka(config) => {
                 Producer::Librdkafka(Box::new(LibrdkafkaProducer::boot(cx, config, &setup)))
             }
+            ProducerConfig::Scala(_) => todo!("the Scala producer"),
         }
     }
 

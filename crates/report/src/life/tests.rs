@@ -173,6 +173,7 @@ fn node(name: &str) -> acklab_vocab::trace::NodeHeader {
         name: name.to_owned(),
         broker: name.starts_with("broker").then_some(BrokerId(1)),
         controller: None,
+        zookeeper: None,
         producer: (name == "shop").then_some((ProducerIndex(0), 0)),
         reader: None,
         member: None,

@@ -272,12 +272,12 @@ pub fn explain_options(verdict: &Verdict, of: &acklab_verdict::Anomaly) -> Strin
 fn setup(scenario: &Scenario, header: &RunHeader) -> Vec<Named> {
     let named = |name: String, text: String| Named { name, text };
     let cluster = &scenario.cluster;
-    let shared = cluster.controllers.iter().filter(|(_, broker)| broker.is_some()).count();
+    let shared = cluster.controllers().iter().filter(|(_, broker)| broker.is_some()).count();
     let controllers = match shared {
-        0 => counted(cluster.controllers.len() as u64, "controller"),
+        0 => counted(cluster.controllers().len() as u64, "controller"),
         _ => format!(
             "{}, {shared} of them in a broker's process",
-            counted(cluster.controllers.len() as u64, "controller")
+            counted(cluster.controllers().len() as u64, "controller")
         ),
     };
     let mut rows = vec![

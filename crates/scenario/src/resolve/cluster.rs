@@ -68,7 +68,7 @@ pub(super) fn cluster(
     }
     let cluster = Cluster {
         brokers: (1..=brokers).map(BrokerId).collect(),
-        controllers,
+        mode: crate::model::Mode::KRaft { controllers },
         broker_config: Arc::new(broker_config),
         controller_config: Arc::new(controller_config),
         io_threads,

@@ -17,7 +17,7 @@ use crate::model::{
     Topic,
 };
 use crate::syntax::{Argument, Call, Node, Value};
-use acklab_vocab::config::{ConsumerLibrary, GroupProtocol, MemberConfig};
+use acklab_vocab::config::{ConsumerLibrary, GroupClientConfig, GroupProtocol, MemberConfig};
 use acklab_vocab::ids::{GroupId, GroupInstanceId, ProducerIndex, RecordId, TopicId};
 use acklab_vocab::time::SimDuration;
 use acklab_vocab::trace::{ApplicationReaction, CommitStyle};
@@ -212,7 +212,7 @@ fn group(node: &Node, around: &Surroundings<'_>, report: &mut Report) -> Option<
         workers: commit.workers,
         poll_timeout: poll_timeout?,
         output: None,
-        config: Arc::new(config),
+        config: GroupClientConfig::Member(Arc::new(config)),
     };
     let place = fields.get("properties").map_or(first_byte(fields.span), |node| node.span);
     Some(Draft { spec, id: id?, output, instance_id, place })
@@ -489,9 +489,12 @@ fn check_brokers(
 
 /// Two applications are members of one group by different protocols.
 fn changes_protocol(first: &GroupSpec, second: &GroupSpec) -> bool {
-    !first.assigns_itself
-        && !second.assigns_itself
-        && first.config.protocol != second.config.protocol
+    !first.assigns_itself && !second.assigns_itself && protocol(first) != protocol(second)
+}
+
+/// `group.protocol`; none of a consumer that ZooKeeper balances.
+fn protocol(spec: &GroupSpec) -> Option<GroupProtocol> {
+    spec.config.member().map(|config| config.protocol)
 }
 
 /// What Kafka does about it, and what is simulated.

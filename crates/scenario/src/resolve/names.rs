@@ -45,7 +45,7 @@ impl Names {
         });
         Names {
             brokers: partitions(scenario.cluster.brokers.len()),
-            controllers: partitions(scenario.cluster.controllers.len()),
+            controllers: partitions(scenario.cluster.controllers().len()),
             topics: scenario
                 .topics
                 .iter()

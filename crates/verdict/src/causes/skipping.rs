@@ -4,7 +4,7 @@
 //! The first fact that took the group past the record tells: a commit, by a consumer that had the
 //! record or by one that had not, or a position that `auto.offset.reset` put behind it.
 
-use acklab_vocab::config::ConsumerLibrary;
+use acklab_vocab::config::{ConsumerLibrary, GroupLibrary};
 use acklab_vocab::ids::{NodeId, Offset};
 use acklab_vocab::time::SimTime;
 use acklab_vocab::trace::CommitStyle;
@@ -114,7 +114,9 @@ fn commit_cause(scope: &Scope<'_>, moment: Moment, node: NodeId, offset: Offset)
     match (scope.header.commit, scope.header.library) {
         (CommitStyle::BeforeProcessing, _) => Cause::CommittedBeforeProcessing,
         (CommitStyle::HandedToWorkers, _) => Cause::HandedToWorkers,
-        (CommitStyle::Auto, ConsumerLibrary::Librdkafka) => Cause::StoredBeforeProcessing,
+        (CommitStyle::Auto, GroupLibrary::Member(ConsumerLibrary::Librdkafka)) => {
+            Cause::StoredBeforeProcessing
+        }
         (
             CommitStyle::Auto
             | CommitStyle::SyncPerBatch

@@ -213,7 +213,15 @@ impl State {
             | TraceEvent::CommitCompleted { .. }
             | TraceEvent::RecordsProcessed { .. }
             | TraceEvent::ApplicationFailed { .. }
-            | TraceEvent::HandedOverRecordsDropped { .. } => {}
+            | TraceEvent::HandedOverRecordsDropped { .. }
+            | TraceEvent::ZooKeeperLeaderElected { .. }
+            | TraceEvent::ZooKeeperSessionOpened { .. }
+            | TraceEvent::ZooKeeperSessionEnded { .. }
+            | TraceEvent::ZooKeeperStateChanged { .. }
+            | TraceEvent::PartitionClaimed { .. }
+            | TraceEvent::PartitionReleased { .. }
+            | TraceEvent::BalanceAttempted { .. }
+            | TraceEvent::ExceptionRaised { .. } => {}
         }
         self.groups.observe(&self.header, &mut self.world, stamped);
     }

@@ -6,12 +6,16 @@ mod data;
 mod group;
 mod quorum;
 mod transaction;
+mod zookeeper;
+mod zookeeper_mode;
 
 pub use controller::*;
 pub use data::*;
 pub use group::*;
 pub use quorum::*;
 pub use transaction::*;
+pub use zookeeper::*;
+pub use zookeeper_mode::*;
 
 use crate::error::ErrorCode;
 use crate::ids::{BrokerId, ControllerId, CorrelationId, LeaderEpoch, NodeId};
@@ -97,6 +101,12 @@ apis! {
     BeginQuorumEpoch(BeginQuorumEpochRequest, BeginQuorumEpochResponse);
     EndQuorumEpoch(EndQuorumEpochRequest, EndQuorumEpochResponse);
     QuorumFetch(QuorumFetchRequest, QuorumFetchResponse);
+    LeaderAndIsr(LeaderAndIsrRequest, LeaderAndIsrResponse);
+    UpdateMetadata(UpdateMetadataRequest, ControlResponse);
+    StopReplica(StopReplicaRequest, ControlResponse);
+    ControlledShutdown(ControlledShutdownRequest, ControlledShutdownResponse);
+    ZooKeeper(ZooKeeperRequest, ZooKeeperResponse);
+    ZooKeeperPeer(ZooKeeperPeerMessage, ZooKeeperPeerNoResponse);
 }
 
 /// What travels on a connection, in order.
@@ -140,6 +150,13 @@ fn request_bytes(request: &Request) -> u32 {
         Request::ListOffsets(list) => PARTITION_BYTES * list.partitions.len() as u32,
         Request::OffsetsForLeaderEpoch(epochs) => PARTITION_BYTES * epochs.partitions.len() as u32,
         Request::AlterPartition(alter) => PARTITION_BYTES * alter.partitions.len() as u32,
+        Request::LeaderAndIsr(control) => PARTITION_BYTES * control.partitions.len() as u32,
+        Request::UpdateMetadata(control) => {
+            PARTITION_BYTES * (control.partitions.len() + control.live_brokers.len()) as u32
+        }
+        Request::StopReplica(control) => PARTITION_BYTES * control.partitions.len() as u32,
+        Request::ZooKeeper(request) => request.size(),
+        Request::ZooKeeperPeer(message) => message.size(),
         Request::JoinGroup(join) => {
             let each = |(_, said): &(_, std::sync::Arc<crate::group::Subscription>)| {
                 PARTITION_BYTES + 8 * (said.topics.len() + said.owned.len()) as u32
@@ -174,6 +191,7 @@ fn request_bytes(request: &Request) -> u32 {
         | Request::Vote(_)
         | Request::BeginQuorumEpoch(_)
         | Request::EndQuorumEpoch(_)
+        | Request::ControlledShutdown(_)
         | Request::QuorumFetch(_) => PARTITION_BYTES,
     }
 }
@@ -194,6 +212,9 @@ fn response_bytes(response: &Response) -> u32 {
         }
         Response::OffsetsForLeaderEpoch(epochs) => PARTITION_BYTES * epochs.partitions.len() as u32,
         Response::AlterPartition(alter) => PARTITION_BYTES * alter.partitions.len() as u32,
+        Response::LeaderAndIsr(control) => 8 * control.partitions.len() as u32,
+        Response::ControlledShutdown(answer) => 8 * answer.remaining.len() as u32,
+        Response::ZooKeeper(answer) => answer.size(),
         Response::QuorumFetch(fetch) => PARTITION_BYTES * (1 + fetch.entries.len() as u32),
         Response::JoinGroup(join) => PARTITION_BYTES * (1 + join.members.len() as u32),
         Response::SyncGroup(sync) => PARTITION_BYTES + 8 * sync.assignment.len() as u32,
@@ -215,7 +236,10 @@ fn response_bytes(response: &Response) -> u32 {
         | Response::BrokerHeartbeat(_)
         | Response::Vote(_)
         | Response::BeginQuorumEpoch(_)
+        | Response::UpdateMetadata(_)
+        | Response::StopReplica(_)
         | Response::EndQuorumEpoch(_) => PARTITION_BYTES,
+        Response::ZooKeeperPeer(never) => match *never {},
     }
 }
 
@@ -235,6 +259,10 @@ pub enum Listener {
     Broker,
     /// The controller's listener, for brokers and other voters.
     Controller,
+    /// A ZooKeeper server's port for clients.
+    ZooKeeper,
+    /// Its port for the other servers of its ensemble.
+    ZooKeeperPeer,
 }
 
 /// The leader that a broker names in an error (KIP-951) or in a fetch response.

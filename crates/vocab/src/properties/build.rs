@@ -4,7 +4,7 @@
 use super::groups::{group_coordinator, transaction_coordinator};
 use super::resolve::Resolved;
 use super::{PropertyError, Scope};
-use crate::config::{BrokerConfig, ControllerConfig};
+use crate::config::{BrokerConfig, ControllerConfig, ZooKeeperModeConfig};
 use crate::rules::ProtocolRules;
 use crate::time::SimDuration;
 use crate::version::KafkaVersion;
@@ -49,9 +49,31 @@ pub fn broker_config(
             .millis_or("initial.broker.registration.timeout.ms", 60_000),
         message_max_bytes: resolved.u32("message.max.bytes"),
         producer_id_expiration: expiration,
+        zookeeper: (version < KafkaVersion::new(4, 0, 0)).then(|| zookeeper_mode(&resolved)),
         groups: group_coordinator(&resolved)?,
         transactions: transaction_coordinator(&resolved),
     })
+}
+
+/// What only the ZooKeeper mode has.
+fn zookeeper_mode(resolved: &Resolved<'_>) -> ZooKeeperModeConfig {
+    let session_timeout = resolved.millis("zookeeper.session.timeout.ms");
+    let interval = resolved.u64("leader.imbalance.check.interval.seconds");
+    ZooKeeperModeConfig {
+        session_timeout,
+        connection_timeout: match resolved.text("zookeeper.connection.timeout.ms") {
+            Some(_) => resolved.millis("zookeeper.connection.timeout.ms"),
+            None => session_timeout,
+        },
+        controlled_shutdown_max_retries: resolved.u32("controlled.shutdown.max.retries"),
+        controlled_shutdown_retry_backoff: resolved.millis("controlled.shutdown.retry.backoff.ms"),
+        replica_lag_max_messages: resolved
+            .text("replica.lag.max.messages")
+            .map(|_| resolved.u64("replica.lag.max.messages")),
+        auto_leader_rebalance: resolved.boolean("auto.leader.rebalance.enable"),
+        leader_imbalance_check_interval: SimDuration::from_secs(interval),
+        leader_imbalance_percentage: resolved.u32("leader.imbalance.per.broker.percentage"),
+    }
 }
 
 /// The configuration of every controller, from the same properties.

@@ -1,8 +1,9 @@
 //! The facts.
 
 use super::{
-    ApplicationReaction, CommitFailure, CommitTrigger, GroupState, PartitionChangeReason,
-    PositionSource, RebalanceReason, RemovalReason, RetryReason, SendOutcome, TruncationReason,
+    ApplicationReaction, BalanceOutcome, ClientException, CommitFailure, CommitTrigger, GroupState,
+    PartitionChangeReason, PositionSource, RebalanceReason, RemovalReason, RetryReason,
+    SendOutcome, TruncationReason, ZooKeeperState,
 };
 use crate::api::{Acks, LeaveReason, OffsetToCommit};
 use crate::error::ErrorCode;
@@ -10,12 +11,13 @@ use crate::group::Assignor;
 use crate::ids::{
     BrokerEpoch, BrokerId, BrokerList, ControllerEpoch, ControllerId, Generation, GroupId,
     GroupInstanceId, Incarnation, LeaderEpoch, MemberId, NodeId, Offset, ProducerEpoch, ProducerId,
-    ProducerIndex, TopicPartition, TransactionalId,
+    ProducerIndex, TopicPartition, TransactionalId, ZooKeeperServerId,
 };
 use crate::metadata_log::PartitionState;
 use crate::record::{Record, RecordBatch};
 use crate::time::SimDuration;
 use crate::transaction::{TransactionResult, TransactionState};
+use crate::zookeeper::SessionId;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -111,6 +113,58 @@ pub enum TraceEvent {
         state: PartitionState,
         /// Why.
         reason: PartitionChangeReason,
+    },
+
+    // ---- ZooKeeper -------------------------------------------------------------------------------------------------
+    /// A server has a quorum behind it and leads the ensemble.
+    ZooKeeperLeaderElected {
+        /// Who.
+        server: ZooKeeperServerId,
+        /// The epoch.
+        epoch: u32,
+    },
+    /// A session began. Stated when committed.
+    ZooKeeperSessionOpened {
+        /// Which.
+        session: SessionId,
+        /// The client's process.
+        client: NodeId,
+        /// The timeout agreed on.
+        timeout: SimDuration,
+    },
+    /// A session ended, and its ephemeral znodes with it. Stated when committed.
+    ZooKeeperSessionEnded {
+        /// Which.
+        session: SessionId,
+        /// The client's process.
+        client: NodeId,
+        /// The ensemble had not heard of it for its timeout; otherwise its client closed it.
+        expired: bool,
+    },
+    /// A client of ZooKeeper learned how it stands.
+    ZooKeeperStateChanged {
+        /// How.
+        state: ZooKeeperState,
+    },
+    /// A consumer has an owner's znode: by ZooKeeper it owns the partition. Stated when committed.
+    PartitionClaimed {
+        /// Whose group.
+        group: GroupId,
+        /// What.
+        partition: TopicPartition,
+        /// Which process.
+        consumer: NodeId,
+    },
+    /// An owner's znode is gone. Stated when committed.
+    PartitionReleased {
+        /// Whose group.
+        group: GroupId,
+        /// What.
+        partition: TopicPartition,
+        /// Which process had it.
+        consumer: NodeId,
+        /// With the session of the owner, which had expired; otherwise the owner deleted it, or closed its session.
+        expired: bool,
     },
 
     // ---- the broker ------------------------------------------------------------------------------------------------
@@ -522,6 +576,22 @@ pub enum TraceEvent {
         offsets: Arc<[OffsetToCommit]>,
         /// How it failed, if it did.
         failure: Option<CommitFailure>,
+    },
+
+    // ---- the consumer balanced by ZooKeeper ------------------------------------------------------------------------
+    /// A balanced consumer has tried to take what is its share.
+    BalanceAttempted {
+        /// Which attempt of this rebalance, from 0.
+        attempt: u32,
+        /// How it ended.
+        outcome: BalanceOutcome,
+    },
+    /// A client library raised an exception, by its name in the library.
+    ExceptionRaised {
+        /// Which.
+        exception: ClientException,
+        /// It reached the application; otherwise the library logged it.
+        reached_application: bool,
     },
 
     // ---- the application ------------------------------------------------------------------------------------------

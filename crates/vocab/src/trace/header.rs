@@ -1,8 +1,10 @@
 //! The first line of a trace: names, promises, the version.
 
 use crate::api::Acks;
-use crate::config::{ConsumerLibrary, SequenceRepair};
-use crate::ids::{BrokerId, ControllerId, GroupId, GroupIndex, ProducerIndex, TopicId};
+use crate::config::{GroupLibrary, SequenceRepair};
+use crate::ids::{
+    BrokerId, ControllerId, GroupId, GroupIndex, ProducerIndex, TopicId, ZooKeeperServerId,
+};
 use crate::rules::ProtocolRule;
 use crate::version::KafkaVersion;
 use serde::{Deserialize, Serialize};
@@ -56,6 +58,8 @@ pub struct NodeHeader {
     pub broker: Option<BrokerId>,
     /// Its id as a controller, if it is one.
     pub controller: Option<ControllerId>,
+    /// Its id in the ZooKeeper ensemble, if it is one of its servers.
+    pub zookeeper: Option<ZooKeeperServerId>,
     /// Which producer it is: the name's index, and the instance from 0.
     pub producer: Option<(ProducerIndex, u16)>,
     /// Which reader it is: index into [`RunHeader::readers`].
@@ -122,7 +126,7 @@ pub struct GroupHeader {
     /// How it commits.
     pub commit: CommitStyle,
     /// Its client library: librdkafka commits what it has handed out, Java what `poll()` has returned before.
-    pub library: ConsumerLibrary,
+    pub library: GroupLibrary,
     /// The producer by which it writes what it has processed, if it does. Of the record `s` of the k-th of `n`
     /// [writers](RunHeader::writers_to) it makes its own record `s · n + k`.
     pub output: Option<ProducerIndex>,

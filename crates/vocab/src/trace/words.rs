@@ -191,3 +191,62 @@ pub enum SendOutcome {
     /// Reported as an error.
     Failed(ErrorCode),
 }
+
+/// How a client of ZooKeeper stands (`KeeperState`; kazoo's `KazooState`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ZooKeeperState {
+    /// It has a session and a connection (`SyncConnected`, kazoo's `CONNECTED`).
+    Connected,
+    /// It has lost the connection; the session may still live (`Disconnected`, kazoo's `SUSPENDED`).
+    Disconnected,
+    /// It has learned that its session has expired (`Expired`, kazoo's `LOST`).
+    Expired,
+}
+
+/// How an attempt of a balanced consumer to take its share ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum BalanceOutcome {
+    /// It holds the znodes of its share.
+    Done,
+    /// Another consumer still held one of them.
+    Owned(crate::ids::TopicPartition),
+    /// ZooKeeper did not answer, or refused.
+    ZooKeeperFailed(crate::zookeeper::ZooKeeperError),
+    /// A leader or the coordinator was missing.
+    BrokerFailed(ErrorCode),
+}
+
+/// Exceptions of the clients of the ZooKeeper era.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ClientException {
+    /// pykafka: a partition of its share has another owner. By itself harmless: it tries again.
+    PartitionOwnedError,
+    /// pykafka: `consume()` on a consumer that has stopped, because `start()` failed.
+    ConsumerStoppedException,
+    /// kazoo, through pykafka: the session has expired.
+    SessionExpiredError,
+    /// kazoo, through pykafka: the connection was lost during an operation.
+    ConnectionLoss,
+    /// The high-level consumer: all attempts of a rebalance failed.
+    ConsumerRebalanceFailedException,
+    /// The Scala producer: a message could not be sent, all retries included.
+    FailedToSendMessageException,
+    /// The Scala producer: its queue was full.
+    QueueFullException,
+}
+
+impl ClientException {
+    /// Its name in the library.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            ClientException::PartitionOwnedError => "PartitionOwnedError",
+            ClientException::ConsumerStoppedException => "ConsumerStoppedException",
+            ClientException::SessionExpiredError => "SessionExpiredError",
+            ClientException::ConnectionLoss => "ConnectionLoss",
+            ClientException::ConsumerRebalanceFailedException => "ConsumerRebalanceFailedException",
+            ClientException::FailedToSendMessageException => "FailedToSendMessageException",
+            ClientException::QueueFullException => "QueueFullException",
+        }
+    }
+}

@@ -91,7 +91,7 @@ fn instances(best: &Best) -> Vec<Proposal> {
 }
 
 fn controllers(best: &Best) -> Vec<Proposal> {
-    let controllers = &best.scenario().cluster.controllers;
+    let controllers = best.scenario().cluster.controllers();
     let count = controllers.len();
     let combined = controllers.iter().any(|(_, broker)| broker.is_some());
     let fewer = (1..count).step_by(2).filter_map(|fewer| {
@@ -123,7 +123,7 @@ fn brokers(best: &Best) -> Vec<Proposal> {
 /// Fewer brokers, and no partition with more replicas.
 fn with_brokers(draft: &Draft, scenario: &Scenario, brokers: u64) -> Option<Draft> {
     let mut draft = draft.with("cluster/brokers", &brokers.to_string())?;
-    let controllers = &scenario.cluster.controllers;
+    let controllers = scenario.cluster.controllers();
     let combined = controllers.iter().any(|(_, broker)| broker.is_some());
     if combined && controllers.len() as u64 > brokers {
         let fewer = if brokers.is_multiple_of(2) { brokers - 1 } else { brokers };

@@ -3,11 +3,19 @@
 //! The text form (Kafka's own property names, defaults by version, ranges, units) is in [`properties`](crate::properties);
 //! that table makes these values. Each field documents only what its property's name does not say.
 
+mod zookeeper;
+
+pub use zookeeper::{
+    BalancedConsumerConfig, BalancedLibrary, OffsetsStorage, ScalaProducerConfig, ZooKeeperConfig,
+    ZooKeeperModeConfig,
+};
+
 use crate::api::{Acks, Isolation};
 use crate::group::{Assignor, RemoteAssignor};
 use crate::rules::{ProtocolRule, ProtocolRules};
 use crate::time::SimDuration;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// A broker's own properties, and the rules of the version that it runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +54,8 @@ pub struct BrokerConfig {
     pub message_max_bytes: u32,
     /// `producer.id.expiration.ms`
     pub producer_id_expiration: SimDuration,
+    /// What only the ZooKeeper mode has; `None` in releases without it.
+    pub zookeeper: Option<ZooKeeperModeConfig>,
     /// What it does as a coordinator of groups.
     pub groups: GroupCoordinatorConfig,
     /// What it does as a coordinator of transactions.
@@ -255,6 +265,8 @@ pub enum ProducerConfig {
     Java(JavaProducerConfig),
     /// librdkafka.
     Librdkafka(LibrdkafkaProducerConfig),
+    /// The Scala client of 0.8.
+    Scala(ScalaProducerConfig),
 }
 
 impl ProducerConfig {
@@ -264,6 +276,7 @@ impl ProducerConfig {
         match self {
             ProducerConfig::Java(config) => config.acks,
             ProducerConfig::Librdkafka(config) => config.acks,
+            ProducerConfig::Scala(config) => config.acks,
         }
     }
 
@@ -273,6 +286,7 @@ impl ProducerConfig {
         match self {
             ProducerConfig::Java(config) => config.idempotence,
             ProducerConfig::Librdkafka(config) => config.idempotence,
+            ProducerConfig::Scala(_) => false,
         }
     }
 
@@ -287,6 +301,7 @@ impl ProducerConfig {
                 }
             }
             ProducerConfig::Librdkafka(_) => SequenceRepair::RenumberAll,
+            ProducerConfig::Scala(_) => SequenceRepair::RenumberPartition,
         }
     }
 }
@@ -385,4 +400,51 @@ pub struct MemberConfig {
     pub remote_assignor: Option<RemoteAssignor>,
     /// It has a `group.instance.id`: it is a static member.
     pub is_static: bool,
+}
+
+/// The consumer of an application with a `group.id`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GroupClientConfig {
+    /// A member of a group, or a consumer that assigns itself its partitions: with a coordinator.
+    Member(Arc<MemberConfig>),
+    /// Balanced by ZooKeeper.
+    Balanced(Arc<BalancedConsumerConfig>),
+}
+
+impl GroupClientConfig {
+    /// How it fetches.
+    #[must_use]
+    pub fn consumer(&self) -> &ConsumerConfig {
+        match self {
+            GroupClientConfig::Member(config) => &config.consumer,
+            GroupClientConfig::Balanced(config) => &config.consumer,
+        }
+    }
+
+    /// That of a member with a coordinator, if it is one.
+    #[must_use]
+    pub const fn member(&self) -> Option<&Arc<MemberConfig>> {
+        match self {
+            GroupClientConfig::Member(config) => Some(config),
+            GroupClientConfig::Balanced(_) => None,
+        }
+    }
+
+    /// Which library.
+    #[must_use]
+    pub fn library(&self) -> GroupLibrary {
+        match self {
+            GroupClientConfig::Member(config) => GroupLibrary::Member(config.library),
+            GroupClientConfig::Balanced(config) => GroupLibrary::Balanced(config.library),
+        }
+    }
+}
+
+/// The library of an application with a `group.id`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum GroupLibrary {
+    /// With a coordinator.
+    Member(ConsumerLibrary),
+    /// Balanced by ZooKeeper.
+    Balanced(BalancedLibrary),
 }
