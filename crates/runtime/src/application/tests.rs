@@ -13,6 +13,7 @@ use acklab_scenario::model::{
     GroupSpec, Output, OutputTransactions, Poison, PoisonEffect, Processing, Span,
 };
 use acklab_vocab::api::OffsetToCommit;
+use acklab_vocab::config::GroupClientConfig;
 use acklab_vocab::error::ErrorCode;
 use acklab_vocab::ids::{
     GroupId, LeaderEpoch, Offset, ProducerIndex, RecordId, TopicId, TopicPartition, TransactionalId,
@@ -58,7 +59,9 @@ fn spec(commit: CommitStyle, per_record: SimDuration) -> GroupSpec {
         workers: 2,
         poll_timeout: TIMEOUT,
         output: None,
-        config: Arc::new(java_member_config(VERSION, rules, &[]).expect("defaults are valid")),
+        config: GroupClientConfig::Member(Arc::new(
+            java_member_config(VERSION, rules, &[]).expect("defaults are valid"),
+        )),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Each fate and cause of consumer applications, on a trace made by hand.
 
 use acklab_vocab::api::{Acks, LeaveReason};
-use acklab_vocab::config::ConsumerLibrary;
+use acklab_vocab::config::{ConsumerLibrary, GroupLibrary};
 use acklab_vocab::error::ErrorCode;
 use acklab_vocab::ids::{GroupIndex, ProducerIndex, RecordId, TopicId};
 use acklab_vocab::record::Record;
@@ -377,7 +377,7 @@ fn committed_before_processing_and_then_gone() {
 fn what_the_library_or_the_style_takes_for_processed() {
     let skip = |commit, library| {
         let mut trace = owned(commit);
-        trace.header.groups[0].library = library;
+        trace.header.groups[0].library = GroupLibrary::Member(library);
         trace.process(0, 0..2).commit(0, 1, 5).kill_member(0).taken_over(5).process(1, 5..10);
         trace
     };

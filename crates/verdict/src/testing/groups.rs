@@ -2,7 +2,7 @@
 //! coordinator, broker 1.
 
 use acklab_vocab::api::OffsetToCommit;
-use acklab_vocab::config::ConsumerLibrary;
+use acklab_vocab::config::{ConsumerLibrary, GroupLibrary};
 use acklab_vocab::error::ErrorCode;
 use acklab_vocab::group::{
     CommittedOffset, GroupMetadata, GroupMetadataRecord, MemberMetadata, OffsetRecord,
@@ -78,6 +78,7 @@ impl Trace {
                 name: format!("{name}-{instance}"),
                 broker: None,
                 controller: None,
+                zookeeper: None,
                 producer: None,
                 reader: None,
                 member: Some((index, instance)),
@@ -91,7 +92,7 @@ impl Trace {
             assigns_itself: false,
             read_committed: false,
             commit,
-            library: ConsumerLibrary::Java,
+            library: GroupLibrary::Member(ConsumerLibrary::Java),
             output: None,
         });
         self

@@ -56,6 +56,7 @@ fn header(kafka: &str, acks: Acks) -> RunHeader {
         name: name.to_owned(),
         broker: None,
         controller: None,
+        zookeeper: None,
         producer: None,
         reader: None,
         member: None,
