@@ -325,6 +325,16 @@ pub enum ScopeArg {
     KafkaPythonProducer,
     /// kafka-python's consumer
     KafkaPythonConsumer,
+    /// The Scala producer of 0.8
+    ScalaProducer,
+    /// The high-level consumer of 0.8
+    HighLevelConsumer,
+    /// pykafka's BalancedConsumer
+    #[value(alias = "pykafka")]
+    PykafkaConsumer,
+    /// A server of the ZooKeeper ensemble
+    #[value(name = "zookeeper")]
+    ZooKeeper,
 }
 
 /// A seed, with or without groups of thousands.

@@ -3,8 +3,11 @@
 //! The scenario crate knows no judge and the judge no scenario: this is where one's counters meet
 //! the other's counts.
 
+use acklab_scenario::expect::Reach;
 use acklab_scenario::{Counter, Counts};
-use acklab_verdict::{CauseCount, GroupVerdict, Unavailability, Verdict, names};
+use acklab_verdict::{
+    CauseCount, Exceptions, GroupVerdict, Sharing, Unavailability, Verdict, names,
+};
 use acklab_vocab::time::SimDuration;
 use std::collections::BTreeMap;
 
@@ -49,9 +52,11 @@ impl Counts for Judged<'_> {
             Counter::EndToEndP99 => end_to_end.p99,
             Counter::EndToEndMax => end_to_end.max,
             Counter::Rebalances => self.rebalances(),
-            Counter::LagMax | Counter::StandstillMax | Counter::ProcessingTime => {
-                self.of_groups(counter).max().unwrap_or(0)
-            }
+            Counter::LagMax
+            | Counter::StandstillMax
+            | Counter::ProcessingTime
+            | Counter::NoOwnerMax
+            | Counter::TwoOwnersMax => self.of_groups(counter).max().unwrap_or(0),
             Counter::Processed
             | Counter::Reprocessed
             | Counter::ExtraProcessings
@@ -62,9 +67,13 @@ impl Counts for Judged<'_> {
             | Counter::Evictions
             | Counter::Commits
             | Counter::CommitFailures
-            | Counter::StandstillTotal => self.of_groups(counter).sum(),
+            | Counter::StandstillTotal
+            | Counter::NoOwnerTotal
+            | Counter::TwoOwnersTotal => self.of_groups(counter).sum(),
             Counter::TransactionsCommitted => verdict.transactions.committed,
             Counter::TransactionsAborted => verdict.transactions.aborted,
+            Counter::Diverged => verdict.diverged,
+            Counter::SessionsExpired => verdict.sessions_expired.unwrap_or(0),
         }
     }
 
@@ -91,6 +100,24 @@ impl Counts for Judged<'_> {
         let chosen = groups.filter(|(name, _)| group.is_none_or(|group| group == name.as_str()));
         chosen.map(|(_, of)| of.commit_errors(error)).sum()
     }
+
+    fn exceptions(&self, group: Option<&str>, exception: &str, reach: Reach) -> u64 {
+        let Judged(verdict) = self;
+        let groups = verdict.groups.iter();
+        let chosen = groups.filter(|(name, _)| group.is_none_or(|group| group == name.as_str()));
+        let of_groups = chosen.map(|(_, of)| &of.exceptions);
+        let producers = verdict.producer_exceptions.values().filter(|_| group.is_none());
+        of_groups.chain(producers).map(|of| reached(of, exception, reach)).sum()
+    }
+}
+
+/// How often an exception of that name got so far.
+fn reached(of: &Exceptions, exception: &str, reach: Reach) -> u64 {
+    let raised = of.named(exception);
+    match reach {
+        Reach::Application => raised.application,
+        Reach::Log => raised.logged,
+    }
 }
 
 /// A counter of one consumer application; 0 for those that are of no application.
@@ -112,6 +139,18 @@ fn of_group(group: &GroupVerdict, counter: Counter) -> u64 {
         Counter::StandstillMax => group.standstill_longest().as_micros(),
         Counter::StandstillTotal => group.standstill_total().as_micros(),
         Counter::ProcessingTime => group.processing_time.as_micros(),
+        _ => group.sharing.as_ref().map_or(0, |sharing| of_sharing(sharing, counter)),
+    }
+}
+
+/// A counter of consumers that share partitions out by ZooKeeper; 0 for all others.
+fn of_sharing(sharing: &Sharing, counter: Counter) -> u64 {
+    match counter {
+        Counter::SessionsExpired => sharing.sessions_expired,
+        Counter::NoOwnerMax => sharing.no_owner_longest().as_micros(),
+        Counter::NoOwnerTotal => sharing.no_owner_total().as_micros(),
+        Counter::TwoOwnersMax => sharing.two_owners_longest().as_micros(),
+        Counter::TwoOwnersTotal => sharing.two_owners_total().as_micros(),
         _ => 0,
     }
 }

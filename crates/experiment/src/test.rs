@@ -446,7 +446,10 @@ impl ShowMean for Quantity {
                 counter.unit() == acklab_scenario::expect::CounterUnit::Count
             }
             Quantity::Cause(_) => true,
-            Quantity::ShareOfAcked(_) | Quantity::CommitErrors(_) | Quantity::OfGroup(..) => false,
+            Quantity::ShareOfAcked(_)
+            | Quantity::CommitErrors(_)
+            | Quantity::Exceptions(..)
+            | Quantity::OfGroup(..) => false,
         };
         if is_count {
             let tenths = (sum * 10 + of / 2) / of;

@@ -5,15 +5,17 @@
 //! the disk and decides which of the two has happened; a machine only reads and writes.
 //!
 //! Small files that Kafka replaces by write, fsync and rename (checkpoints, `meta.properties`, `quorum-state`) are durable
-//! as soon as they are written. Sources: Kafka's `CheckpointFile`, `CleanShutdownFileHandler`, `QuorumState`, `UnifiedLog`.
+//! as soon as they are written; so are the epochs of a ZooKeeper server. Sources: Kafka's `CheckpointFile`, `CleanShutdownFileHandler`, `QuorumState`, `UnifiedLog`.
 //! Simplified: one segment per log.
 
+use acklab_vocab::api::ZooKeeperTransaction;
 use acklab_vocab::ids::{
     BrokerEpoch, ControllerEpoch, ControllerId, LeaderEpoch, MetadataOffset, Offset, TopicPartition,
 };
 use acklab_vocab::metadata_log::MetadataEntry;
 use acklab_vocab::record::RecordBatch;
 use acklab_vocab::time::{SimDuration, SimTime};
+use acklab_vocab::zookeeper::Zxid;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -28,6 +30,8 @@ pub enum FlushTarget {
     Log(LogId),
     /// The metadata log.
     MetadataLog,
+    /// The transaction log of a ZooKeeper server.
+    ZooKeeperLog,
 }
 
 /// A partition's log on one disk: an index that stays valid for the life of the disk.
@@ -47,6 +51,81 @@ pub struct Disk {
     pub metadata_log: MetadataLogFile,
     /// `quorum-state` of a voter.
     pub quorum_state: QuorumState,
+    /// The transaction log of a ZooKeeper server.
+    pub zookeeper_log: ZooKeeperLogFile,
+    /// `acceptedEpoch` and `currentEpoch` of a ZooKeeper server.
+    pub zookeeper_epochs: ZooKeeperEpochs,
+}
+
+/// What a server of the ensemble must not forget: durable as soon as it is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ZooKeeperEpochs {
+    /// `acceptedEpoch`: the newest epoch that it has promised to follow.
+    pub accepted: u32,
+    /// `currentEpoch`: the newest epoch whose history it holds.
+    pub current: u32,
+}
+
+/// The transaction log of one ZooKeeper server (`FileTxnLog`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ZooKeeperLogFile {
+    /// Ascending. Each with the number of the write.
+    transactions: Vec<(usize, Arc<ZooKeeperTransaction>)>,
+    /// How many have ever been written, those truncated since included.
+    written: usize,
+    flushed: usize,
+}
+
+impl ZooKeeperLogFile {
+    /// Every transaction, ascending.
+    pub fn transactions(&self) -> impl DoubleEndedIterator<Item = &Arc<ZooKeeperTransaction>> {
+        self.transactions.iter().map(|(_, transaction)| transaction)
+    }
+
+    /// The transactions after `zxid`, ascending.
+    pub fn after(&self, zxid: Zxid) -> impl Iterator<Item = &Arc<ZooKeeperTransaction>> {
+        let from = self.transactions.partition_point(|(_, entry)| entry.zxid <= zxid);
+        self.transactions[from..].iter().map(|(_, transaction)| transaction)
+    }
+
+    /// The newest transaction at or before `zxid`; zero if there is none.
+    #[must_use]
+    pub fn last_up_to(&self, zxid: Zxid) -> Zxid {
+        let count = self.transactions.partition_point(|(_, entry)| entry.zxid <= zxid);
+        self.transactions[..count].last().map_or(Zxid::default(), |(_, entry)| entry.zxid)
+    }
+
+    /// The newest transaction; zero if there is none.
+    #[must_use]
+    pub fn last_zxid(&self) -> Zxid {
+        self.transactions.last().map_or(Zxid::default(), |(_, entry)| entry.zxid)
+    }
+
+    /// The newest transaction that is durable; zero if there is none.
+    #[must_use]
+    pub fn flushed_zxid(&self) -> Zxid {
+        let last = self.transactions[..self.flushed].last();
+        last.map_or(Zxid::default(), |(_, entry)| entry.zxid)
+    }
+
+    /// Appends a transaction, which must be newer than every other.
+    pub fn append(&mut self, transaction: Arc<ZooKeeperTransaction>) {
+        assert!(transaction.zxid > self.last_zxid(), "transactions ascend");
+        self.transactions.push((self.written, transaction));
+        self.written += 1;
+    }
+
+    /// Drops every transaction after `zxid`.
+    pub fn truncate(&mut self, zxid: Zxid) {
+        let count = self.transactions.partition_point(|(_, entry)| entry.zxid <= zxid);
+        self.transactions.truncate(count);
+        self.flushed = self.flushed.min(count);
+    }
+
+    fn mark_flushed(&mut self, written: usize) {
+        let durable = self.transactions.partition_point(|&(write, _)| write < written);
+        self.flushed = self.flushed.max(durable);
+    }
 }
 
 /// `quorum-state`: what a voter must not forget (KIP-595).
@@ -263,6 +342,7 @@ impl Disk {
         match target {
             FlushTarget::Log(id) => FlushExtent(self.log(id).batches.len()),
             FlushTarget::MetadataLog => FlushExtent(self.metadata_log.entries.len()),
+            FlushTarget::ZooKeeperLog => FlushExtent(self.zookeeper_log.written),
         }
     }
 
@@ -277,6 +357,7 @@ impl Disk {
                 let log = &mut self.metadata_log;
                 log.flushed = log.flushed.max(extent.0.min(log.entries.len()));
             }
+            FlushTarget::ZooKeeperLog => self.zookeeper_log.mark_flushed(extent.0),
         }
     }
 
@@ -288,6 +369,7 @@ impl Disk {
     ) -> Vec<(TopicPartition, Offset, Offset)> {
         let flushed = self.metadata_log.flushed;
         self.metadata_log.entries.truncate(flushed);
+        self.zookeeper_log.transactions.truncate(self.zookeeper_log.flushed);
         let mut lost = Vec::new();
         for (&partition, id) in &self.index {
             let log = &mut self.logs[id.0 as usize];

@@ -89,6 +89,12 @@ impl Reports for acklab_machines::controller::NoReport {
     }
 }
 
+impl Reports for acklab_machines::zookeeper::NoReport {
+    fn into_effect(self) -> Option<AnyEffect> {
+        match self {}
+    }
+}
+
 impl Reports for acklab_machines::reader::ReaderReport {
     fn into_effect(self) -> Option<AnyEffect> {
         match self {}
@@ -200,6 +206,13 @@ impl<O: Observer> World<O> {
                 run(&mut **machine, outbox, input, place);
                 self.committed_facts_end = outbox.committed_facts_end;
             }
+            AnyMachine::ZooKeeper(machine, outbox) => {
+                let input = input_for!(input, ZooKeeper, _call => None);
+                let Some(input) = input else { return };
+                outbox.committed_facts_end = self.committed_facts_end;
+                run(&mut **machine, outbox, input, place);
+                self.committed_facts_end = outbox.committed_facts_end;
+            }
             AnyMachine::Producer(machine, outbox) => {
                 let input = input_for!(input, Producer, call => match call {
                     AnyCall::Producer(call) => Some(Input::Call(call)),
@@ -255,6 +268,7 @@ impl<O: Observer> World<O> {
         match &mut slot.machine {
             AnyMachine::Broker(_, outbox) => apply!(outbox, Broker),
             AnyMachine::Controller(_, outbox) => apply!(outbox, Controller),
+            AnyMachine::ZooKeeper(_, outbox) => apply!(outbox, ZooKeeper),
             AnyMachine::Producer(_, outbox) => apply!(outbox, Producer),
             AnyMachine::Reader(_, outbox) => apply!(outbox, Reader),
             AnyMachine::Consumer(_, outbox) => apply!(outbox, Consumer),
@@ -269,6 +283,7 @@ impl<O: Observer> World<O> {
         match &mut slot.machine {
             AnyMachine::Broker(_, outbox) => std::mem::take(&mut outbox.facts),
             AnyMachine::Controller(_, outbox) => std::mem::take(&mut outbox.facts),
+            AnyMachine::ZooKeeper(_, outbox) => std::mem::take(&mut outbox.facts),
             AnyMachine::Producer(_, outbox) => std::mem::take(&mut outbox.facts),
             AnyMachine::Reader(_, outbox) => std::mem::take(&mut outbox.facts),
             AnyMachine::Consumer(_, outbox) => std::mem::take(&mut outbox.facts),
@@ -282,6 +297,7 @@ impl<O: Observer> World<O> {
         let place = match &mut slot.machine {
             AnyMachine::Broker(_, outbox) => &mut outbox.facts,
             AnyMachine::Controller(_, outbox) => &mut outbox.facts,
+            AnyMachine::ZooKeeper(_, outbox) => &mut outbox.facts,
             AnyMachine::Producer(_, outbox) => &mut outbox.facts,
             AnyMachine::Reader(_, outbox) => &mut outbox.facts,
             AnyMachine::Consumer(_, outbox) => &mut outbox.facts,

@@ -190,7 +190,7 @@ impl<O: Observer> World<O> {
         let by = header.and_then(|header| header.member).map(|(group, _)| group);
         let mut fulfilled = Vec::new();
         self.faults.armed.retain_mut(|armed| {
-            let happened = fulfils(armed, &stamped.event, by);
+            let happened = fulfils(armed, &stamped.event, by, &self.header);
             if happened {
                 fulfilled.push(armed.spec);
             }

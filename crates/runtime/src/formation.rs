@@ -3,11 +3,11 @@
 use crate::application::Application;
 use crate::node::Life;
 use crate::world::{Body, Stuck, World, WorldEvent};
-use acklab_machines::consumer::Consumer;
 use acklab_machines::controller::ControllerCall;
+use acklab_machines::group_consumer::GroupConsumer;
 use acklab_scenario::model::{GroupSpec, Start};
-use acklab_vocab::config::GroupProtocol;
-use acklab_vocab::ids::TopicId;
+use acklab_vocab::config::{BalancedLibrary, GroupClientConfig, GroupProtocol};
+use acklab_vocab::ids::{TopicId, TopicPartition};
 use acklab_vocab::time::{SimDuration, SimTime};
 use acklab_vocab::trace::{Observer, TraceEvent};
 
@@ -23,6 +23,21 @@ const BEFORE_MEMBERS: SimDuration = SimDuration::from_secs(6);
 const LOOK_INTERVAL: SimDuration = SimDuration::from_millis(50);
 /// How long to wait for topics before they are asked for again.
 const PATIENCE: SimDuration = SimDuration::from_secs(1);
+
+/// From one start to the next of consumers that balance by ZooKeeper: each disturbs all that have started before.
+pub(crate) const BETWEEN_BALANCED: SimDuration = SimDuration::from_secs(2);
+
+/// How long the members of a group that balances by ZooKeeper take to share its partitions out: they start one after the
+/// other, and all attempts of the last rebalance may be needed, with pauses that grow.
+fn balanced_formation(group: &GroupSpec) -> SimDuration {
+    let GroupClientConfig::Balanced(config) = &group.config else { return SimDuration::ZERO };
+    let attempts = u64::from(config.rebalance_max_retries);
+    let pauses = match config.library {
+        BalancedLibrary::HighLevel => attempts,
+        BalancedLibrary::Pykafka => attempts * attempts.saturating_sub(1) / 2,
+    };
+    BETWEEN_BALANCED * u64::from(group.members) + config.rebalance_backoff * pauses
+}
 
 /// How far the cluster has formed.
 #[derive(Debug, Default)]
@@ -42,7 +57,7 @@ impl<O: Observer> World<O> {
                 GroupProtocol::Classic => config.initial_rebalance_delay * 2,
                 GroupProtocol::Consumer => config.consumer_heartbeat_interval * 3,
             },
-            None => SimDuration::ZERO,
+            None => balanced_formation(group),
         };
         let longest = self.scenario.groups.iter().map(by_protocol).max();
         MEMBERS_BEFORE_ZERO + longest.unwrap_or(SimDuration::ZERO)
@@ -80,17 +95,35 @@ impl<O: Observer> World<O> {
     }
 
     fn missing_topics(&self) -> Vec<TopicId> {
+        if self.has_zookeeper() {
+            return self.topics_missing_in_zookeeper();
+        }
         let active = self.active_controller();
         let controller = active.and_then(|node| self.nodes[usize::from(node.0)].controller());
         let exists = |topic: u16| {
-            let first = acklab_vocab::ids::TopicPartition::new(topic, 0);
+            let first = TopicPartition::new(topic, 0);
             controller.is_some_and(|controller| controller.partition(first).is_some())
         };
         let topics = 0..self.scenario.topics.len() as u16;
         topics.filter(|&topic| !exists(topic)).map(TopicId).collect()
     }
 
+    /// Those of which some partition has no leader yet: they are made one after the other.
+    fn topics_missing_in_zookeeper(&self) -> Vec<TopicId> {
+        let has_leader = |partition| {
+            self.partition_in_zookeeper(partition).is_some_and(|state| state.leader.is_some())
+        };
+        let is_missing = |&topic: &u16| {
+            let at_first = self.scenario.topics[usize::from(topic)].at_first;
+            !(0..at_first).all(|index| has_leader(TopicPartition::new(topic, index)))
+        };
+        (0..self.scenario.topics.len() as u16).filter(is_missing).map(TopicId).collect()
+    }
+
     fn every_broker_serves(&self) -> bool {
+        if self.has_zookeeper() {
+            return self.every_broker_is_registered();
+        }
         let Some(node) = self.active_controller() else { return false };
         let Some(controller) = self.nodes[usize::from(node.0)].controller() else { return false };
         controller.unfenced_brokers().count() == self.scenario.cluster.brokers.len()
@@ -148,13 +181,13 @@ impl<O: Observer> World<O> {
             if spec.from.is_some() || instance >= spec.members {
                 continue;
             }
-            if !node.consumer().is_some_and(Consumer::is_in_place) {
+            if !node.consumer().is_some_and(GroupConsumer::is_in_place) {
                 because.push(format!("{} had not settled before time zero", header.name));
             }
         }
         let joins = |spec: &&GroupSpec| spec.from.is_none() && !spec.assigns_itself;
         for spec in self.scenario.groups.iter().filter(joins) {
-            if spec.members > 0 && !self.group_is_stable(spec.group) {
+            if spec.members > 0 && !self.is_in_order(spec) {
                 because.push(format!("group {} was not stable before time zero", spec.name));
             }
         }

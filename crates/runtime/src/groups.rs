@@ -21,6 +21,8 @@ pub(crate) struct Groups {
     states: BTreeMap<GroupId, GroupState>,
     /// The state of each transactional id.
     transactions: BTreeMap<TransactionalId, TransactionState>,
+    /// The processes that own a partition by ZooKeeper, the newest last.
+    claims: BTreeMap<(GroupId, TopicPartition), Vec<NodeId>>,
     /// Up to where each process has tried to commit, or where it has found itself: by process, ascending by partition.
     settled_at: BTreeMap<NodeId, Vec<(TopicPartition, Offset)>>,
 }
@@ -55,6 +57,15 @@ impl Groups {
             TraceEvent::TransactionStateChanged { transactional_id, state, .. } => {
                 self.transactions.insert(*transactional_id, *state);
             }
+            TraceEvent::PartitionClaimed { group, partition, consumer } => {
+                self.claims.entry((*group, *partition)).or_default().push(*consumer);
+            }
+            TraceEvent::PartitionReleased { group, partition, consumer, .. } => {
+                let claims = self.claims.entry((*group, *partition)).or_default();
+                if let Some(at) = claims.iter().position(|own| own == consumer) {
+                    claims.remove(at);
+                }
+            }
             TraceEvent::CommitCompleted { offsets, failure, .. }
                 if failure.is_none_or(is_for_good) =>
             {
@@ -81,8 +92,16 @@ impl Groups {
         }
     }
 
-    /// The process of the member that owns a partition.
+    /// How many processes own a partition by ZooKeeper.
+    pub(crate) fn claimants(&self, group: GroupId, partition: TopicPartition) -> usize {
+        self.claims.get(&(group, partition)).map_or(0, Vec::len)
+    }
+
+    /// The process of the member that owns a partition; by ZooKeeper, of the one that has taken it last.
     pub(crate) fn owner(&self, group: GroupId, partition: TopicPartition) -> Option<NodeId> {
+        if let Some(claims) = self.claims.get(&(group, partition)) {
+            return claims.last().copied();
+        }
         let of_group = (group, MemberId(0))..=(group, MemberId(u64::MAX));
         let mut assigned = self.assigned.range(of_group);
         let (key, _) =

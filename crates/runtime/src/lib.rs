@@ -15,6 +15,7 @@ compile_error!(
 mod application;
 mod dispatch;
 mod draws;
+mod ensemble;
 mod faults;
 mod fork;
 mod formation;

@@ -9,19 +9,28 @@ use crate::draws::{self, Purpose};
 use crate::network::{Packet, Way};
 use crate::node::{AnyMachine, Life, Slot};
 use crate::world::{Body, DriverOrder, Event, World, incarnation};
-use acklab_machines::broker::{Broker, BrokerSetup, Coordination};
-use acklab_machines::consumer::{Consumer, ConsumerSetup};
+use acklab_machines::balanced::BalancedSetup;
+use acklab_machines::broker::{Broker, BrokerMode, BrokerSetup, Coordination};
+use acklab_machines::consumer::ConsumerSetup;
 use acklab_machines::controller::{Controller, ControllerSetup};
+use acklab_machines::group_consumer::{GroupConsumer, GroupConsumerSetup};
 use acklab_machines::machine::{Cx, Machine, Outbox};
 use acklab_machines::producer::{Producer, ProducerSetup};
 use acklab_machines::reader::{Reader, ReaderSetup};
+use acklab_machines::zookeeper::{ZooKeeperServer, ZooKeeperServerSetup};
+use acklab_scenario::model::Mode;
 use acklab_vocab::api::{Endpoint, Listener};
+use acklab_vocab::config::GroupClientConfig;
 use acklab_vocab::ids::{
-    BrokerId, ControllerId, GroupIndex, Incarnation, NodeId, PartitionIndex, TopicPartition,
+    BrokerId, ControllerId, GroupIndex, Incarnation, NodeId, PartitionIndex, TopicId,
+    TopicPartition, ZooKeeperServerId,
 };
 use acklab_vocab::time::{SimDuration, SimTime};
 use acklab_vocab::trace::{Observer, TraceEvent};
 use std::sync::Arc;
+
+/// An election among the servers of ZooKeeper takes a fraction of it.
+const ENSEMBLE_FIRST: SimDuration = SimDuration::from_secs(2);
 
 impl<O: Observer> World<O> {
     /// Every process gets its first start.
@@ -34,7 +43,7 @@ impl<O: Observer> World<O> {
             let member = header.member;
             let spread = SimDuration(self.start_rng.below(200_000_000));
             let at = match (is_server, cold, member) {
-                (true, false, _) => self.now + spread,
+                (true, false, _) => self.now + spread + self.after_ensemble(node),
                 (true, true, _) => self.now + spread + self.start_up(),
                 (false, _, Some((group, instance))) => {
                     let Some(at) = self.first_start_of_member(group, instance) else {
@@ -51,6 +60,15 @@ impl<O: Observer> World<O> {
         self.schedule_formation();
     }
 
+    /// How long after the servers of ZooKeeper a broker of a settled cluster starts, so that it finds a leader.
+    fn after_ensemble(&self, node: NodeId) -> SimDuration {
+        let is_broker = self.header.nodes[usize::from(node.0)].broker.is_some();
+        match is_broker && self.has_zookeeper() {
+            true => ENSEMBLE_FIRST,
+            false => SimDuration::ZERO,
+        }
+    }
+
     /// When an instance of an application starts for the first time; `None` if it does not until a fault scales out.
     fn first_start_of_member(&self, group: GroupIndex, instance: u16) -> Option<SimTime> {
         let spec = &self.scenario.groups[usize::from(group.0)];
@@ -62,7 +80,13 @@ impl<O: Observer> World<O> {
         Some(match spec.from {
             Some(from) => SimTime::ZERO + from + stagger,
             None if cold => self.now + stagger,
-            None => SimTime::ZERO - self.members_before_zero(),
+            None => {
+                let one_by_one = match spec.config.member() {
+                    Some(_) => SimDuration::ZERO,
+                    None => crate::formation::BETWEEN_BALANCED * u64::from(instance),
+                };
+                SimTime::ZERO - self.members_before_zero() + one_by_one
+            }
         })
     }
 
@@ -86,6 +110,9 @@ impl<O: Observer> World<O> {
         }
         if let Some(id) = header.broker {
             self.boot_broker(node, id, life);
+        }
+        if let Some(id) = header.zookeeper {
+            self.boot_zookeeper(node, id);
         }
         if let Some((group, instance)) = header.member {
             self.boot_member(node, group, instance);
@@ -135,9 +162,17 @@ impl<O: Observer> World<O> {
         Arc::new(Coordination {
             offsets_topic: self.scenario.offsets_topic,
             transactions_topic: self.scenario.transactions_topic,
+            offsets_partitions: self.partitions_of(self.scenario.offsets_topic),
+            transactions_partitions: self.partitions_of(self.scenario.transactions_topic),
             group_ids: self.scenario.group_ids.clone(),
             transactional_ids: self.scenario.transactional_ids.clone(),
         })
+    }
+
+    /// How many partitions an internal topic has.
+    fn partitions_of(&self, topic: Option<TopicId>) -> u32 {
+        let spec = topic.map(|topic| &self.scenario.topics[usize::from(topic.0)]);
+        spec.map_or(0, |spec| spec.assignments.len() as u32)
     }
 
     fn boot_broker(&mut self, node: NodeId, id: BrokerId, incarnation: Incarnation) {
@@ -146,10 +181,35 @@ impl<O: Observer> World<O> {
             config: self.scenario.cluster.broker_config.clone(),
             topics: self.topic_configs(),
             coordination: self.coordination(),
-            voters: self.voters(),
+            mode: self.broker_mode(),
             incarnation,
         };
         self.boot(node, |cx| Broker::boot(cx, setup), AnyMachine::Broker);
+    }
+
+    /// Where a broker finds the cluster's truth.
+    fn broker_mode(&self) -> BrokerMode {
+        match &self.scenario.cluster.mode {
+            Mode::KRaft { .. } => BrokerMode::KRaft { voters: self.voters() },
+            Mode::ZooKeeper { .. } => BrokerMode::ZooKeeper { servers: self.zookeeper_connect() },
+        }
+    }
+
+    /// `zookeeper.connect`: every server of the ensemble.
+    pub(crate) fn zookeeper_connect(&self) -> Vec<Endpoint> {
+        let endpoint = |&server: &ZooKeeperServerId| Endpoint {
+            node: self.zookeeper_node(server),
+            listener: Listener::ZooKeeper,
+        };
+        self.scenario.cluster.zookeeper().iter().map(endpoint).collect()
+    }
+
+    fn boot_zookeeper(&mut self, node: NodeId, id: ZooKeeperServerId) {
+        let Mode::ZooKeeper { servers, config } = &self.scenario.cluster.mode else { return };
+        let ensemble = servers.iter().map(|&server| (server, self.zookeeper_node(server)));
+        let setup =
+            ZooKeeperServerSetup { id, config: config.clone(), ensemble: ensemble.collect() };
+        self.boot(node, |cx| ZooKeeperServer::boot(cx, setup), AnyMachine::ZooKeeper);
     }
 
     fn boot_producer(
@@ -189,7 +249,7 @@ impl<O: Observer> World<O> {
     /// A process of a consumer's application: the consumer first, then the producer by which it writes.
     fn boot_member(&mut self, node: NodeId, group: GroupIndex, instance: u16) {
         let Some(setup) = self.consumer_setup(node) else { return };
-        self.boot(node, |cx| Consumer::boot(cx, setup), AnyMachine::Consumer);
+        self.boot(node, |cx| GroupConsumer::boot(cx, setup), AnyMachine::Consumer);
         if let Some(output) = self.output_of(group) {
             let own = output.transactions.as_ref();
             let setup = ProducerSetup {
@@ -224,16 +284,25 @@ impl<O: Observer> World<O> {
     }
 
     /// What the consumer of a process is started with.
-    pub(crate) fn consumer_setup(&self, node: NodeId) -> Option<ConsumerSetup> {
+    pub(crate) fn consumer_setup(&self, node: NodeId) -> Option<GroupConsumerSetup> {
         let (group, instance) = self.header.nodes[usize::from(node.0)].member?;
         let spec = &self.scenario.groups[usize::from(group.0)];
-        Some(ConsumerSetup {
-            config: spec.config.member()?.clone(),
-            bootstrap: self.bootstrap(),
-            group: spec.group,
-            instance: spec.instance_ids.get(usize::from(instance)).copied(),
-            topics: spec.topics.iter().copied().collect(),
-            assigns_itself: spec.assigns_itself,
+        let (bootstrap, group) = (self.bootstrap(), spec.group);
+        let topics = spec.topics.iter().copied().collect();
+        Some(match &spec.config {
+            GroupClientConfig::Member(config) => GroupConsumerSetup::Member(ConsumerSetup {
+                config: config.clone(),
+                bootstrap,
+                group,
+                instance: spec.instance_ids.get(usize::from(instance)).copied(),
+                topics,
+                assigns_itself: spec.assigns_itself,
+            }),
+            GroupClientConfig::Balanced(config) => {
+                let (config, zookeeper) = (config.clone(), self.zookeeper_connect());
+                let setup = BalancedSetup { config, bootstrap, zookeeper, group, topics };
+                GroupConsumerSetup::Balanced(setup)
+            }
         })
     }
 
@@ -304,6 +373,8 @@ impl<O: Observer> World<O> {
         self.die(node, true);
         if self.nodes[usize::from(node.0)].restart_when_dead {
             self.restart(node);
+        } else {
+            self.supervise(node);
         }
     }
 

@@ -4,13 +4,15 @@ use crate::application::Application;
 use crate::draws;
 use crate::world::Event;
 use acklab_machines::broker::{Broker, BrokerCall, BrokerTimer};
-use acklab_machines::consumer::{Consumer, ConsumerCall, ConsumerReport, ConsumerTimer};
+use acklab_machines::consumer::{ConsumerCall, ConsumerReport, ConsumerTimer};
 use acklab_machines::controller::{Controller, ControllerCall, ControllerTimer};
 use acklab_machines::disk::Disk;
+use acklab_machines::group_consumer::GroupConsumer;
 use acklab_machines::machine::{Machine, Outbox};
 use acklab_machines::producer::{Producer, ProducerCall, ProducerReport, ProducerTimer};
 use acklab_machines::reader::{Reader, ReaderTimer};
 use acklab_machines::rng::NodeRng;
+use acklab_machines::zookeeper::{ZooKeeperServer, ZooKeeperTimer};
 use acklab_vocab::api::Listener;
 use acklab_vocab::ids::{ConnectionId, NodeId};
 use acklab_vocab::time::SimTime;
@@ -87,6 +89,7 @@ impl Node {
         let listens = match &self.machines[usize::from(role)].machine {
             AnyMachine::Broker(broker, _) => broker.listens(),
             AnyMachine::Controller(controller, _) => controller.listens(),
+            AnyMachine::ZooKeeper(server, _) => server.listens(),
             AnyMachine::Producer(..) | AnyMachine::Reader(..) | AnyMachine::Consumer(..) => false,
         };
         listens.then_some(role)
@@ -99,6 +102,7 @@ impl Node {
                 (&slot.machine, listener),
                 (AnyMachine::Broker(..), Listener::Broker)
                     | (AnyMachine::Controller(..), Listener::Controller)
+                    | (AnyMachine::ZooKeeper(..), Listener::ZooKeeper | Listener::ZooKeeperPeer)
             )
         };
         self.machines.iter().position(serves).map(|index| index as u8)
@@ -122,6 +126,10 @@ impl Node {
         self.machines.iter().find_map(|slot| slot.machine.controller())
     }
 
+    pub(crate) fn zookeeper(&self) -> Option<&ZooKeeperServer> {
+        self.machines.iter().find_map(|slot| slot.machine.zookeeper())
+    }
+
     pub(crate) fn producer(&self) -> Option<&Producer> {
         self.machines.iter().find_map(|slot| slot.machine.producer())
     }
@@ -130,7 +138,7 @@ impl Node {
         self.machines.iter().find_map(|slot| slot.machine.reader())
     }
 
-    pub(crate) fn consumer(&self) -> Option<&Consumer> {
+    pub(crate) fn consumer(&self) -> Option<&GroupConsumer> {
         self.machines.iter().find_map(|slot| slot.machine.consumer())
     }
 
@@ -178,9 +186,10 @@ impl Slot {
 pub(crate) enum AnyMachine {
     Broker(Box<Broker>, Outbox<BrokerTimer, acklab_machines::broker::NoReport>),
     Controller(Box<Controller>, Outbox<ControllerTimer, acklab_machines::controller::NoReport>),
+    ZooKeeper(Box<ZooKeeperServer>, Outbox<ZooKeeperTimer, acklab_machines::zookeeper::NoReport>),
     Producer(Box<Producer>, Outbox<ProducerTimer, ProducerReport>),
     Reader(Box<Reader>, Outbox<ReaderTimer, acklab_machines::reader::ReaderReport>),
-    Consumer(Box<Consumer>, Outbox<ConsumerTimer, ConsumerReport>),
+    Consumer(Box<GroupConsumer>, Outbox<ConsumerTimer, ConsumerReport>),
 }
 
 macro_rules! kind {
@@ -196,12 +205,20 @@ impl AnyMachine {
     kind!(controller, Controller);
     kind!(producer, Producer);
     kind!(reader, Reader);
-    kind!(consumer, Consumer);
+
+    pub(crate) fn consumer(&self) -> Option<&GroupConsumer> {
+        if let AnyMachine::Consumer(consumer, _) = self { Some(consumer) } else { None }
+    }
+
+    pub(crate) fn zookeeper(&self) -> Option<&ZooKeeperServer> {
+        if let AnyMachine::ZooKeeper(server, _) = self { Some(server) } else { None }
+    }
 
     fn next_connection(&mut self) -> &mut u32 {
         match self {
             AnyMachine::Broker(_, outbox) => &mut outbox.next_connection,
             AnyMachine::Controller(_, outbox) => &mut outbox.next_connection,
+            AnyMachine::ZooKeeper(_, outbox) => &mut outbox.next_connection,
             AnyMachine::Producer(_, outbox) => &mut outbox.next_connection,
             AnyMachine::Reader(_, outbox) => &mut outbox.next_connection,
             AnyMachine::Consumer(_, outbox) => &mut outbox.next_connection,
@@ -214,6 +231,7 @@ impl AnyMachine {
 pub(crate) enum AnyTimer {
     Broker(BrokerTimer),
     Controller(ControllerTimer),
+    ZooKeeper(ZooKeeperTimer),
     Producer(ProducerTimer),
     Reader(ReaderTimer),
     Consumer(ConsumerTimer),
@@ -232,6 +250,7 @@ macro_rules! any_timer {
 any_timer!(
     BrokerTimer => Broker,
     ControllerTimer => Controller,
+    ZooKeeperTimer => ZooKeeper,
     ProducerTimer => Producer,
     ReaderTimer => Reader,
     ConsumerTimer => Consumer

@@ -41,7 +41,7 @@ impl<O: Observer> World<O> {
     }
 
     /// An operator's call to a broker.
-    fn call_broker(&mut self, node: NodeId, call: BrokerCall) {
+    pub(crate) fn call_broker(&mut self, node: NodeId, call: BrokerCall) {
         let host = &self.nodes[usize::from(node.0)];
         let role = host.role_of(acklab_vocab::api::Listener::Broker);
         let incarnation = host.incarnation;
@@ -53,6 +53,9 @@ impl<O: Observer> World<O> {
 
     /// An operator's call to the active controller, if there is one.
     pub(crate) fn call_controller(&mut self, call: ControllerCall) -> bool {
+        if self.has_zookeeper() {
+            return self.administer(call);
+        }
         let Some(node) = self.active_controller() else { return false };
         let host = &self.nodes[usize::from(node.0)];
         let incarnation = host.incarnation;
@@ -64,8 +67,11 @@ impl<O: Observer> World<O> {
         true
     }
 
-    /// The process of the active controller.
+    /// The process of the active controller: with ZooKeeper, of the broker that is it.
     pub(crate) fn active_controller(&self) -> Option<NodeId> {
+        if self.has_zookeeper() {
+            return self.controller_broker();
+        }
         let is_active = |node: &&crate::node::Node| {
             node.life != Life::Dead
                 && node.controller().is_some_and(|controller| controller.is_active())

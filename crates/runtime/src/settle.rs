@@ -4,6 +4,7 @@ use crate::application::Application;
 use crate::application::consumer::ConsumerApplication;
 use crate::node::{Life, Node};
 use crate::world::{Body, Stuck, World, WorldEvent};
+use acklab_scenario::model::GroupSpec;
 use acklab_vocab::api::Isolation;
 use acklab_vocab::ids::{GroupId, GroupIndex, NodeId, Offset, TopicPartition, TransactionalId};
 use acklab_vocab::time::SimDuration;
@@ -230,7 +231,7 @@ impl<O: Observer> World<O> {
         owned.sort_unstable();
         for group in joined {
             let spec = &self.scenario.groups[usize::from(group.0)];
-            if !self.group_is_stable(spec.group) {
+            if !self.is_in_order(spec) {
                 found.push(format!("group {} is not stable", spec.name));
             }
             for partition in self.partitions().filter(|own| spec.topics.contains(&own.topic)) {
@@ -293,6 +294,14 @@ impl<O: Observer> World<O> {
         }
         let leader = self.broker_node(self.partition_state(partition)?.leader?);
         self.nodes[usize::from(leader.0)].broker()?.last_stable_offset(partition)
+    }
+
+    /// Whether an application's group has shared its partitions out: by its coordinator, or by ZooKeeper.
+    pub(crate) fn is_in_order(&self, spec: &GroupSpec) -> bool {
+        match spec.config.member() {
+            Some(_) => self.group_is_stable(spec.group),
+            None => self.is_balanced(spec.group),
+        }
     }
 
     /// Whether the group's coordinator has last said that the group is stable.

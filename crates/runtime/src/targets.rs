@@ -44,6 +44,12 @@ impl<O: Observer> World<O> {
             Target::LeaderOf(partition) => nodes.extend(self.leader_of(partition)),
             Target::FollowerOf(partition, n) => nodes.extend(self.follower_of(partition, n)),
             Target::ActiveController => nodes.extend(self.active_controller()),
+            Target::ZooKeeper(server) => nodes.push(self.zookeeper_node(server)),
+            Target::ZooKeeperLeader => nodes.extend(self.zookeeper_leader()),
+            Target::ZooKeepers => nodes.extend(by_header(&|header| header.zookeeper.is_some())),
+            Target::Controllers if self.has_zookeeper() => {
+                nodes.extend(self.active_controller());
+            }
             Target::Producer(producer, instance) => nodes.extend(by_header(&|header| {
                 header.producer.is_some_and(|(index, own)| {
                     index == producer && instance.is_none_or(|instance| instance == own)
@@ -123,6 +129,9 @@ impl<O: Observer> World<O> {
     }
 
     pub(crate) fn partition_state(&self, partition: TopicPartition) -> Option<PartitionState> {
+        if self.has_zookeeper() {
+            return self.partition_in_zookeeper(partition);
+        }
         let newest = self.nodes.iter().filter_map(|node| node.controller()?.partition(partition));
         newest.max_by_key(|state| (state.leader_epoch, state.partition_epoch)).cloned()
     }
@@ -203,6 +212,9 @@ impl<O: Observer> World<O> {
             let header = &self.header.nodes[usize::from(node.0)];
             if let Some((group, instance)) = header.member {
                 return Target::Member(group, Some(instance));
+            }
+            if let Some(server) = header.zookeeper {
+                return Target::ZooKeeper(server);
             }
             match (header.broker, header.controller, header.producer, header.reader) {
                 (Some(broker), ..) => Target::Broker(broker),
@@ -287,6 +299,7 @@ impl<O: Observer> World<O> {
         let node = match *target {
             Target::Broker(broker) => self.broker_node(broker),
             Target::Controller(controller) => self.controller_node(controller),
+            Target::ZooKeeper(server) => self.zookeeper_node(server),
             Target::Producer(producer, Some(instance)) => {
                 let is_it = |header: &NodeHeader| header.producer == Some((producer, instance));
                 let index = self.header.nodes.iter().position(is_it).unwrap_or_default();
@@ -307,6 +320,8 @@ impl<O: Observer> World<O> {
             | Target::LeaderOf(_)
             | Target::FollowerOf(..)
             | Target::ActiveController
+            | Target::ZooKeeperLeader
+            | Target::ZooKeepers
             | Target::AnyBroker
             | Target::Brokers
             | Target::Controllers

@@ -1,9 +1,9 @@
 //! Facts that faults wait for.
 
-use acklab_scenario::model::Trigger;
-use acklab_vocab::ids::{GroupIndex, Offset, RecordId};
+use acklab_scenario::model::{Target, Trigger};
+use acklab_vocab::ids::{GroupIndex, NodeId, Offset, RecordId};
 use acklab_vocab::record::{Record, RecordBatch};
-use acklab_vocab::trace::{GroupState, SendOutcome, TraceEvent};
+use acklab_vocab::trace::{GroupState, RunHeader, SendOutcome, TraceEvent};
 
 /// A fault that waits for a fact.
 #[derive(Debug)]
@@ -24,8 +24,25 @@ fn processed(batch: &RecordBatch, from: Offset, to: Offset, id: RecordId) -> boo
     batch.records().get(from as usize..to as usize).is_some_and(|records| contains(records, id))
 }
 
+/// Whether a process is the broker, or an instance of the application, whose session is meant.
+fn is_meant(target: &Target, client: NodeId, header: &RunHeader) -> bool {
+    let Some(process) = header.nodes.get(usize::from(client.0)) else { return false };
+    match *target {
+        Target::Broker(broker) => process.broker == Some(broker),
+        Target::Member(group, instance) => process
+            .member
+            .is_some_and(|(own, number)| own == group && instance.is_none_or(|it| it == number)),
+        _ => false,
+    }
+}
+
 /// Whether a fact is the one that a fault waits for. `by` is the application whose process stated it, if it is one's.
-pub(crate) fn fulfils(armed: &mut Armed, event: &TraceEvent, by: Option<GroupIndex>) -> bool {
+pub(crate) fn fulfils(
+    armed: &mut Armed,
+    event: &TraceEvent,
+    by: Option<GroupIndex>,
+    header: &RunHeader,
+) -> bool {
     match (&armed.trigger, event) {
         (Trigger::Appended(id), TraceEvent::Appended { batch, .. }) => {
             contains(batch.records(), *id)
@@ -58,6 +75,31 @@ pub(crate) fn fulfils(armed: &mut Armed, event: &TraceEvent, by: Option<GroupInd
             grown
         }
         (Trigger::Fenced(wanted), TraceEvent::BrokerFenced { broker }) => broker == wanted,
+        (
+            Trigger::Fenced(wanted),
+            TraceEvent::ZooKeeperSessionEnded { client, expired: true, .. },
+        ) => is_meant(&Target::Broker(*wanted), *client, header),
+        (
+            Trigger::SessionExpired(wanted, nth),
+            TraceEvent::ZooKeeperSessionEnded { client, expired: true, .. },
+        ) => {
+            let here = is_meant(wanted, *client, header);
+            armed.seen += u16::from(here);
+            here && armed.seen >= *nth
+        }
+        (Trigger::ControllerElected(nth), TraceEvent::ControllerElected { .. })
+        | (Trigger::ZooKeeperLeaderElected(nth), TraceEvent::ZooKeeperLeaderElected { .. }) => {
+            armed.seen += 1;
+            armed.seen >= *nth
+        }
+        (
+            Trigger::Claimed(wanted, on, nth),
+            TraceEvent::PartitionClaimed { group, partition, .. },
+        ) => {
+            let here = group == wanted && partition == on;
+            armed.seen += u16::from(here);
+            here && armed.seen >= *nth
+        }
         (Trigger::Processed(group, id), TraceEvent::RecordsProcessed { from, to, batch, .. }) => {
             by == Some(*group) && processed(batch, *from, *to, *id)
         }
@@ -96,6 +138,10 @@ pub(crate) fn fulfils(armed: &mut Armed, event: &TraceEvent, by: Option<GroupInd
             | Trigger::IsrShrunkTo(..)
             | Trigger::IsrGrownTo(..)
             | Trigger::Fenced(_)
+            | Trigger::ControllerElected(_)
+            | Trigger::ZooKeeperLeaderElected(_)
+            | Trigger::SessionExpired(..)
+            | Trigger::Claimed(..)
             | Trigger::Processed(..)
             | Trigger::RebalanceStarted(..)
             | Trigger::GroupStable(..)

@@ -8,9 +8,12 @@ use acklab_machines::consumer::ConsumerView;
 use acklab_machines::controller::ControllerView;
 use acklab_machines::producer::ProducerView;
 use acklab_machines::reader::ReaderView;
-use acklab_vocab::ids::GroupIndex;
-use acklab_vocab::time::SimTime;
+use acklab_machines::zookeeper::ZooKeeperServer;
+use acklab_vocab::api::PeerState;
+use acklab_vocab::ids::{GroupIndex, NodeId};
+use acklab_vocab::time::{SimDuration, SimTime};
 use acklab_vocab::trace::Observer;
+use acklab_vocab::zookeeper::{SessionId, ZnodeData, ZnodePath};
 
 /// The cluster at one instant.
 #[derive(Clone, Debug)]
@@ -67,12 +70,51 @@ pub enum MachineView {
     Broker(BrokerView),
     /// A controller.
     Controller(ControllerView),
+    /// A server of the ZooKeeper ensemble.
+    ZooKeeper(ZooKeeperView),
     /// A producer.
     Producer(ProducerView),
     /// A reader.
     Reader(ReaderView),
     /// A member of a group, or a consumer that assigns itself its partitions.
     Consumer(ConsumerView),
+}
+
+/// A server of the ZooKeeper ensemble at one instant.
+#[derive(Clone, Debug)]
+pub struct ZooKeeperView {
+    /// What it is doing.
+    pub state: PeerState,
+    /// It serves clients.
+    pub serves: bool,
+    /// The epoch in which it leads or follows.
+    pub epoch: u32,
+    /// How many clients are connected to it.
+    pub clients: usize,
+    /// The sessions that it knows of: who, and the timeout agreed on.
+    pub sessions: Vec<(SessionId, NodeId, SimDuration)>,
+    /// The znodes that hold something, by path, with their version and the session that they live by, if any.
+    pub znodes: Vec<(ZnodePath, ZnodeData, u32, Option<SessionId>)>,
+}
+
+impl ZooKeeperView {
+    fn of(server: &ZooKeeperServer) -> Self {
+        let sessions = server.tree().sessions();
+        let znodes = server.tree().iter().filter(|(_, znode)| znode.data != ZnodeData::Empty);
+        ZooKeeperView {
+            state: server.state(),
+            serves: server.is_serving(),
+            epoch: server.epoch(),
+            clients: server.client_count(),
+            sessions: sessions.map(|(id, own)| (id, own.client, own.timeout)).collect(),
+            znodes: znodes
+                .map(|(path, znode)| {
+                    let stat = znode.stat;
+                    (path.clone(), znode.data.clone(), stat.version, stat.ephemeral_owner)
+                })
+                .collect(),
+        }
+    }
 }
 
 impl<O: Observer> World<O> {
@@ -88,6 +130,9 @@ impl<O: Observer> World<O> {
             let machines = node.machines.iter().map(|slot| match &slot.machine {
                 AnyMachine::Broker(broker, _) => MachineView::Broker(broker.view(&node.disk)),
                 AnyMachine::Controller(controller, _) => MachineView::Controller(controller.view()),
+                AnyMachine::ZooKeeper(server, _) => {
+                    MachineView::ZooKeeper(ZooKeeperView::of(server))
+                }
                 AnyMachine::Producer(producer, _) => MachineView::Producer(producer.view()),
                 AnyMachine::Reader(reader, _) => MachineView::Reader(reader.view()),
                 AnyMachine::Consumer(consumer, _) => MachineView::Consumer(consumer.view()),

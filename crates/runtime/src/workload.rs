@@ -8,6 +8,7 @@ use crate::dispatch::AnyInput;
 use crate::node::{AnyCall, AnyMachine, AnyReport, Life};
 use crate::world::{Body, World, WorldEvent};
 use acklab_machines::consumer::{ConsumerCall, GroupMembership};
+use acklab_machines::group_consumer::GroupConsumer;
 use acklab_machines::producer::{NewRecord, ProducerCall, ProducerReport, TransactionCall};
 use acklab_scenario::model::{Output, Trigger, When};
 use acklab_vocab::ids::{GroupId, GroupIndex, NodeId, PartitionIndex, RecordId};
@@ -280,7 +281,7 @@ impl<O: Observer> World<O> {
     fn membership(&self, node: NodeId, passes: bool) -> GroupMembership {
         let host = &self.nodes[usize::from(node.0)];
         let consumer = host.consumer();
-        let full = consumer.map(acklab_machines::consumer::Consumer::group_membership);
+        let full = consumer.map(GroupConsumer::group_membership);
         match full {
             Some(full) if passes => full,
             Some(full) => GroupMembership {
@@ -359,7 +360,7 @@ impl<O: Observer> World<O> {
             &mut host.disk,
             outbox,
         );
-        **consumer = acklab_machines::consumer::Consumer::boot(&mut cx, setup);
+        **consumer = GroupConsumer::boot(&mut cx, setup);
         self.empty_outbox(node, role);
     }
 }

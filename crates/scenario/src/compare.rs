@@ -5,7 +5,7 @@
 //! scenario would write it: `producers/shop/acks`, from `1` to `all`.
 
 use crate::file::field;
-use crate::resolve::group_name;
+use crate::resolve::{group_name, has_effect, is_zookeeper};
 use crate::syntax::{Argument, Call, Node, Value, Word};
 use acklab_vocab::properties::{Scope, inherited_from, lookup, table};
 use acklab_vocab::version::KafkaVersion;
@@ -48,13 +48,16 @@ struct Side {
     leaves: Vec<Leaf>,
     version: KafkaVersion,
     scopes: BTreeSet<Scope>,
+    /// Its cluster keeps its metadata in ZooKeeper.
+    zookeeper: bool,
 }
 
 /// Kafka's properties that a tree sets to something else than the default of its version, in its
 /// order. The first side is what is set, the second the default.
 pub(crate) fn from_defaults(root: &Node, version: KafkaVersion) -> Vec<Difference> {
     let side = Side::of(root, version);
-    let nothing = Side { leaves: Vec::new(), version, scopes: BTreeSet::new() };
+    let (leaves, scopes, zookeeper) = (Vec::new(), BTreeSet::new(), side.zookeeper);
+    let nothing = Side { leaves, version, scopes, zookeeper };
     let properties = side.leaves.iter().filter(|leaf| leaf.is_property);
     let differing = properties.filter_map(|leaf| {
         let default = nothing.default(leaf);
@@ -96,7 +99,14 @@ fn defaults(first: &Side, second: &Side) -> Vec<Difference> {
         return found;
     }
     for &scope in first.scopes.intersection(&second.scopes) {
+        let decides = |name: &str| {
+            scope != Scope::Broker
+                || [first, second].iter().any(|side| has_effect(name, side.zookeeper))
+        };
         for definition in table(scope).filter(|of| of.modelled && !of.internal) {
+            if !decides(definition.name) {
+                continue;
+            }
             let [one, other] =
                 [first, second].map(|side| match definition.default_for(side.version) {
                     Some(default) => SettingValue::Default(Some(default.to_owned())),
@@ -113,7 +123,10 @@ fn defaults(first: &Side, second: &Side) -> Vec<Difference> {
 
 impl Side {
     fn of(root: &Node, version: KafkaVersion) -> Side {
-        let mut side = Side { leaves: Vec::new(), version, scopes: BTreeSet::new() };
+        let mode = field(root, "cluster").and_then(|cluster| field(cluster, "mode"));
+        let (leaves, scopes) = (Vec::new(), BTreeSet::new());
+        let zookeeper = is_zookeeper(mode, version);
+        let mut side = Side { leaves, version, scopes, zookeeper };
         let Value::Call(Call { arguments: Some(arguments), .. }) = &root.value else { return side };
         for argument in arguments {
             let Some(name) = argument.name.as_ref().map(|word| word.text.as_str()) else {
@@ -241,22 +254,31 @@ impl Side {
 
 /// Whose properties a producer has, unless its client is of a version of its own.
 fn producer_scope(element: &Node) -> Option<Scope> {
-    client_scope(element, [Scope::Producer, Scope::LibrdkafkaProducer, Scope::KafkaPythonProducer])
+    client_scope(element, |client| match client {
+        None => Some(Scope::Producer),
+        Some("Librdkafka") => Some(Scope::LibrdkafkaProducer),
+        Some("KafkaPython") => Some(Scope::KafkaPythonProducer),
+        Some("Scala") => Some(Scope::ScalaProducer),
+        Some(_) => None,
+    })
 }
 
 /// Whose properties a consumer has, unless its client is of a version of its own.
 fn consumer_scope(element: &Node) -> Option<Scope> {
-    client_scope(element, [Scope::Consumer, Scope::LibrdkafkaConsumer, Scope::KafkaPythonConsumer])
+    client_scope(element, |client| match client {
+        None => Some(Scope::Consumer),
+        Some("Librdkafka") => Some(Scope::LibrdkafkaConsumer),
+        Some("KafkaPython") => Some(Scope::KafkaPythonConsumer),
+        Some("HighLevel") => Some(Scope::HighLevelConsumer),
+        Some("Pykafka") => Some(Scope::PykafkaConsumer),
+        Some(_) => None,
+    })
 }
 
-fn client_scope(element: &Node, [java, librdkafka, python]: [Scope; 3]) -> Option<Scope> {
+fn client_scope(element: &Node, scope: impl Fn(Option<&str>) -> Option<Scope>) -> Option<Scope> {
     match field(element, "client").map(|client| &client.value) {
-        None => Some(java),
-        Some(Value::Call(Call { name: Some(Word { text, .. }), .. })) => match text.as_str() {
-            "Librdkafka" => Some(librdkafka),
-            "KafkaPython" => Some(python),
-            _ => None,
-        },
+        None => scope(None),
+        Some(Value::Call(Call { name: Some(Word { text, .. }), .. })) => scope(Some(text)),
         Some(_) => None,
     }
 }

@@ -144,6 +144,21 @@ counters! {
     TransactionsCommitted, "transactions committed", Count;
     /// Transactions that were aborted, by the application or by the coordinator.
     TransactionsAborted, "transactions aborted", Count;
+    /// Offsets at which an in-sync replica holds another record than its leader, at rest.
+    Diverged, "diverged offsets", Count;
+    /// Sessions of ZooKeeper that expired after time zero: of brokers and consumers, or those of one
+    /// consumer application.
+    SessionsExpired, "expired sessions", Count;
+    /// Longest time that ZooKeeper named no owner of a partition, where consumers share partitions
+    /// out by it.
+    NoOwnerMax, "longest time without an owner", Microseconds;
+    /// That time, over all partitions and spells.
+    NoOwnerTotal, "time without an owner of all partitions", Microseconds;
+    /// Longest time that a partition had two owners or more that could work on it, each by its own
+    /// account, where consumers share partitions out by ZooKeeper.
+    TwoOwnersMax, "longest time with two owners", Microseconds;
+    /// That time, over all partitions and spells.
+    TwoOwnersTotal, "time with two owners of all partitions", Microseconds;
 }
 
 impl Counter {
@@ -168,6 +183,11 @@ impl Counter {
                 | Counter::StandstillMax
                 | Counter::StandstillTotal
                 | Counter::ProcessingTime
+                | Counter::SessionsExpired
+                | Counter::NoOwnerMax
+                | Counter::NoOwnerTotal
+                | Counter::TwoOwnersMax
+                | Counter::TwoOwnersTotal
         )
     }
 }
@@ -204,6 +224,31 @@ pub trait Counts {
     /// TxnOffsetCommit included; or failures that the application or its client's log saw, by
     /// the name of the [exception](COMMIT_EXCEPTIONS).
     fn commit_errors(&self, group: Option<&str>, error: &str) -> u64;
+
+    /// How often client libraries of the ZooKeeper era raised the [exception](ClientException) of that
+    /// name, of one consumer application or of all and of producers: how often it reached the
+    /// application, or how often it was only logged.
+    fn exceptions(&self, group: Option<&str>, exception: &str, reach: Reach) -> u64;
+}
+
+/// How far an exception got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reach {
+    /// It reached the application.
+    Application,
+    /// The library logged it, and went on.
+    Log,
+}
+
+impl Reach {
+    /// The name of the expectation that speaks of it: `Exceptions`, `LoggedExceptions`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Reach::Application => "Exceptions",
+            Reach::Log => "LoggedExceptions",
+        }
+    }
 }
 
 /// A number that an expectation speaks of.
@@ -218,8 +263,11 @@ pub enum Quantity {
     /// How many commits failed so: the name of an error code, or of an
     /// [exception](COMMIT_EXCEPTIONS).
     CommitErrors(String),
+    /// How often client libraries of the ZooKeeper era raised the [exception](ClientException) of that
+    /// name, and it got so far.
+    Exceptions(String, Reach),
     /// The same of one consumer application: a counter that [is of
-    /// groups](Counter::is_of_groups), a cause, or commit errors.
+    /// groups](Counter::is_of_groups), a cause, commit errors, or exceptions.
     OfGroup(String, Box<Quantity>),
 }
 
@@ -236,10 +284,12 @@ impl Quantity {
                 u64::try_from(share.unwrap_or(0)).unwrap_or(u64::MAX)
             }
             Quantity::CommitErrors(error) => counts.commit_errors(None, error),
+            Quantity::Exceptions(name, reach) => counts.exceptions(None, name, *reach),
             Quantity::OfGroup(group, quantity) => match &**quantity {
                 Quantity::Counter(counter) => counts.group(group, *counter),
                 Quantity::Cause(cause) => counts.group_cause(group, cause),
                 Quantity::CommitErrors(error) => counts.commit_errors(Some(group), error),
+                Quantity::Exceptions(name, reach) => counts.exceptions(Some(group), name, *reach),
                 Quantity::ShareOfAcked(_) | Quantity::OfGroup(..) => {
                     unreachable!("{quantity} is not of groups")
                 }
@@ -255,7 +305,9 @@ impl Quantity {
                 CounterUnit::Count => value.to_string(),
                 CounterUnit::Microseconds => SimDuration::from_micros(value).to_string(),
             },
-            Quantity::Cause(_) | Quantity::CommitErrors(_) => value.to_string(),
+            Quantity::Cause(_) | Quantity::CommitErrors(_) | Quantity::Exceptions(..) => {
+                value.to_string()
+            }
             Quantity::OfGroup(_, quantity) => quantity.show(value),
             Quantity::ShareOfAcked(_) => format!("{} % of acked", unscaled(value, 4)),
         }
@@ -270,6 +322,8 @@ impl fmt::Display for Quantity {
             }
             Quantity::Cause(cause) => f.write_str(cause),
             Quantity::CommitErrors(error) => write!(f, "commits failed with {error}"),
+            Quantity::Exceptions(name, Reach::Application) => write!(f, "{name} raised"),
+            Quantity::Exceptions(name, Reach::Log) => write!(f, "{name} logged"),
             Quantity::OfGroup(group, quantity) => write!(f, "{group}: {quantity}"),
         }
     }
@@ -455,6 +509,11 @@ mod tests {
         fn commit_errors(&self, group: Option<&str>, error: &str) -> u64 {
             u64::from(error == "ILLEGAL_GENERATION") * group.map_or(self.1, |_| self.0)
         }
+
+        fn exceptions(&self, group: Option<&str>, exception: &str, reach: Reach) -> u64 {
+            let is_known = exception == "PartitionOwnedError" && reach == Reach::Application;
+            u64::from(is_known) * group.map_or(self.1, |_| self.0)
+        }
     }
 
     #[test]
@@ -501,6 +560,23 @@ mod tests {
             expectation("audit", refused(), 0).to_string(),
             "audit: commits failed with ILLEGAL_GENERATION = 0"
         );
+    }
+
+    #[test]
+    fn exceptions_are_counted_by_name_and_by_how_far_they_got() {
+        let of = |reach| Quantity::Exceptions("PartitionOwnedError".into(), reach);
+        let (raised, logged) = (of(Reach::Application), of(Reach::Log));
+        assert_eq!((raised.of(&Fixed(3, 5)), logged.of(&Fixed(3, 5))), (5, 0));
+        let of_group = Quantity::OfGroup("workers".into(), Box::new(raised.clone()));
+        let expectation = Expectation { quantity: of_group, bound: Bound::AtLeast(1) };
+        assert!(expectation.holds(&Fixed(3, 0)) && !expectation.holds(&Fixed(0, 9)));
+        assert_eq!(expectation.to_string(), "workers: PartitionOwnedError raised ≥ 1");
+        assert_eq!(logged.to_string(), "PartitionOwnedError logged");
+        let owners = Expectation {
+            quantity: Quantity::Counter(Counter::TwoOwnersMax),
+            bound: Bound::AtMost(1_000_000),
+        };
+        assert_eq!(owners.to_string(), "longest time with two owners ≤ 1 s");
     }
 
     #[test]

@@ -297,6 +297,9 @@ pub struct Processing {
     pub slow: Option<(SimDuration, SimDuration, Span)>,
     /// Records that are special.
     pub poison: Vec<Poison>,
+    /// It holds Python's interpreter lock while it works on a record, as C code and regular expressions do: no other thread
+    /// of the process runs then, not even the one that keeps a session alive.
+    pub holds_interpreter_lock: bool,
 }
 
 /// A record that an application does not digest.
@@ -453,8 +456,17 @@ pub enum Trigger {
     IsrShrunkTo(TopicPartition, u16),
     /// The committed ISR of the partition, at its leader, has so many members again, after having had fewer.
     IsrGrownTo(TopicPartition, u16),
-    /// The broker has been fenced.
+    /// The broker has been fenced; with ZooKeeper, its session has expired.
     Fenced(BrokerId),
+    /// A controller was elected: the n-th time after time zero, from 1.
+    ControllerElected(u16),
+    /// A server of the ZooKeeper ensemble was elected to lead it: the n-th time after time zero, from 1.
+    ZooKeeperLeaderElected(u16),
+    /// The ZooKeeper session of a broker, or of an instance of an application, has expired: the n-th time after time zero,
+    /// from 1.
+    SessionExpired(Target, u16),
+    /// A consumer's owner znode for the partition was written: the n-th time after time zero, from 1.
+    Claimed(GroupId, TopicPartition, u16),
     /// An instance of the application has processed the record.
     Processed(GroupIndex, RecordId),
     /// A rebalance of the group began: the n-th after time zero, from 1.
@@ -489,8 +501,14 @@ pub enum Target {
     LeaderOf(TopicPartition),
     /// The n-th replica of the partition that is not its leader, in assignment order, from 0.
     FollowerOf(TopicPartition, u16),
-    /// The active controller.
+    /// The active controller: with ZooKeeper, the broker that is it.
     ActiveController,
+    /// The process of a server of the ZooKeeper ensemble.
+    ZooKeeper(ZooKeeperServerId),
+    /// The server that leads the ensemble.
+    ZooKeeperLeader,
+    /// Every server of the ensemble.
+    ZooKeepers,
     /// Every instance of a producer, or one of them.
     Producer(ProducerIndex, Option<u16>),
     /// A plain reader, by position in the list.
@@ -509,7 +527,7 @@ pub enum Target {
     AnyBroker,
     /// Every broker.
     Brokers,
-    /// Every controller.
+    /// Every controller: with ZooKeeper, the broker that is it.
     Controllers,
     /// Every producer, reader and consumer.
     Clients,

@@ -40,5 +40,6 @@ pub const fn shipped() -> &'static [(&'static str, &'static str)] {
         "unclean-election-kafka-10751",
         "worker-handoff",
         "zombie-leader-partition",
+        "zookeeper-leader-crash",
     ]
 }

@@ -22,6 +22,7 @@ use crate::causes::unlearned::Journey;
 use crate::copies::{Inversions, count_copies};
 use crate::counts::RecordCounts;
 use crate::digest::StableHasher;
+use crate::exceptions::Tally;
 use crate::groups::Groups;
 use crate::groups::summary::GroupVerdict;
 use crate::history::{Note, NoteKind, Notes, RecordHistory};
@@ -41,6 +42,8 @@ pub struct Evidences<'a> {
     pub notes: &'a Notes,
     /// The consumer groups and the transactions.
     pub groups: &'a Groups,
+    /// The exceptions of client libraries.
+    pub exceptions: &'a Tally,
     /// What is visible of the logs at rest.
     pub visibility: &'a Visibility,
 }

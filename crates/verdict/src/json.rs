@@ -5,7 +5,8 @@ use acklab_vocab::ids::TopicPartition;
 use serde_json::{Value, json};
 
 use crate::cause::{Anomaly, Promise};
-use crate::groups::summary::GroupVerdict;
+use crate::exceptions::Exceptions;
+use crate::groups::summary::{GroupVerdict, PartitionStandstill, Sharing};
 use crate::invariants::Violation;
 use crate::names;
 use crate::verdict::{CauseCount, Verdict};
@@ -36,7 +37,7 @@ pub fn to_json(verdict: &Verdict, run: &RunFacts) -> Value {
     let violations = |list: &[Violation]| -> Vec<Value> {
         list.iter().map(|of| violation(verdict, of)).collect()
     };
-    let value = json!({
+    let mut value = json!({
         "schema": SCHEMA,
         "scenario": header.scenario,
         "variant": header.variant,
@@ -64,6 +65,17 @@ pub fn to_json(verdict: &Verdict, run: &RunFacts) -> Value {
         "stuck": run.stuck,
         "expectations": expectations.collect::<Vec<_>>(),
     });
+    if verdict.diverged > 0 {
+        value["diverged"] = json!(verdict.diverged);
+    }
+    if let Some(expired) = verdict.sessions_expired {
+        value["sessions_expired"] = json!(expired);
+    }
+    if !verdict.producer_exceptions.is_empty() {
+        let entries = verdict.producer_exceptions.iter();
+        let entries = entries.map(|(name, of)| (name.clone(), exceptions(of)));
+        value["producer_exceptions"] = Value::Object(entries.collect());
+    }
     value
 }
 
@@ -123,16 +135,40 @@ fn groups(verdict: &Verdict) -> Value {
             ("rebalances_listed", rebalances(verdict, of)),
             ("standstill_longest_ms", json!(of.standstill_longest().as_millis())),
             ("standstill_total_ms", json!(of.standstill_total().as_millis())),
-            ("standstills", standstills(verdict, of)),
+            ("standstills", spells(verdict, &of.standstills)),
             ("lag_max", json!(of.lag.max)),
             ("behind_max", json!(of.behind)),
             ("lag", lag(of)),
             ("processing_ms", json!(of.processing_time.as_millis())),
         ];
         details.into_iter().for_each(|(key, detail)| value[key] = detail);
+        if let Some(sharing) = &of.sharing {
+            value["exceptions"] = exceptions(&of.exceptions);
+            value["sharing"] = shared_out(verdict, sharing);
+        }
         (name.clone(), value)
     });
     Value::Object(entries.collect())
+}
+
+/// By name: how often it reached the application, and how often it was only logged.
+fn exceptions(of: &Exceptions) -> Value {
+    let entries = of.0.iter();
+    Value::Object(entries.map(|(of, raised)| (of.name().to_owned(), json!(raised))).collect())
+}
+
+/// How consumers shared partitions out by ZooKeeper.
+fn shared_out(verdict: &Verdict, of: &Sharing) -> Value {
+    json!({
+        "attempts": by_name(of.attempts.iter().map(|(name, count)| (*name, count))),
+        "sessions_expired": of.sessions_expired,
+        "no_owner_longest_ms": of.no_owner_longest().as_millis(),
+        "no_owner_total_ms": of.no_owner_total().as_millis(),
+        "no_owner": spells(verdict, &of.no_owner),
+        "two_owners_longest_ms": of.two_owners_longest().as_millis(),
+        "two_owners_total_ms": of.two_owners_total().as_millis(),
+        "two_owners": spells(verdict, &of.two_owners),
+    })
 }
 
 fn by_name<'a>(counts: impl Iterator<Item = (&'a str, &'a u64)>) -> Value {
@@ -162,9 +198,9 @@ fn rebalances(verdict: &Verdict, of: &GroupVerdict) -> Value {
     Value::Array(listed.collect())
 }
 
-/// Partitions that stood still at some time.
-fn standstills(verdict: &Verdict, of: &GroupVerdict) -> Value {
-    let stood = of.standstills.iter().filter(|of| of.standstill.spells > 0);
+/// Partitions that had such a spell at some time.
+fn spells(verdict: &Verdict, all: &[PartitionStandstill]) -> Value {
+    let stood = all.iter().filter(|of| of.standstill.spells > 0);
     let entries = stood.map(|of| {
         let spells = json!({
             "spells": of.standstill.spells,

@@ -68,6 +68,18 @@ pub fn node(header: &RunHeader, id: NodeId) -> String {
     }
 }
 
+/// Whether a cluster keeps its metadata in ZooKeeper.
+#[must_use]
+pub fn has_zookeeper(header: &RunHeader) -> bool {
+    header.nodes.iter().any(|node| node.zookeeper.is_some())
+}
+
+/// Whether a server of a ZooKeeper ensemble states a fact.
+#[must_use]
+pub fn is_zookeeper(header: &RunHeader, stamped: &Stamped) -> bool {
+    header.nodes.get(usize::from(stamped.node.0)).is_some_and(|node| node.zookeeper.is_some())
+}
+
 /// Who states a fact: `broker 1`, and `controller 3` for what a controller states, even where it shares its process with a
 /// broker.
 #[must_use]

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use crate::cause::{Anomaly, AnomalyKind, Cause, Promise};
 use crate::counts::{Counter, ReaderCounts, RecordCounts};
 use crate::digest::Digests;
+use crate::exceptions::Exceptions;
 use crate::groups::summary::{GroupCounts, GroupVerdict};
 use crate::invariants::Violation;
 use crate::latency::LatencySummary;
@@ -35,6 +36,8 @@ pub struct Verdict {
     pub readers: BTreeMap<String, ReaderCounts>,
     /// What became of records with each consumer application, by its name.
     pub groups: BTreeMap<String, GroupVerdict>,
+    /// The exceptions of producers that met with any, by name of the producer.
+    pub producer_exceptions: BTreeMap<String, Exceptions>,
     /// How transactions ended.
     pub transactions: TransactionCounts,
     /// How many anomalies of each kind have which cause, the most frequent first within a kind.
@@ -57,6 +60,10 @@ pub struct Verdict {
     pub timeline: Vec<TimelineEntry>,
     /// What happened in the cluster, counted.
     pub cluster: ClusterCounts,
+    /// At how many offsets an in-sync replica holds another record than its leader, at rest.
+    pub diverged: u64,
+    /// How many sessions of ZooKeeper expired after time zero; `None` without an ensemble.
+    pub sessions_expired: Option<u64>,
     /// When the last fact was stated.
     pub sim_end: SimTime,
 }

@@ -47,8 +47,23 @@ protocol_rules! {
     /// A follower fetches at once and is told in the fetch response where its log diverges (KIP-595). Off: it asks
     /// with OffsetsForLeaderEpoch before it fetches.
     TruncateOnFetch: version(2, 7, 0), None;
-    /// Fetch, ListOffsets and OffsetsForLeaderEpoch carry the leader epoch and are fenced by it (KIP-320).
+    /// A follower begins anew with truncation at every new leader epoch, even if the leader stays (KIP-320). Off: only when
+    /// another broker leads.
+    TruncateOnEveryEpoch: version(2, 1, 0), None;
+    /// A follower that has missed a leader epoch begins anew with truncation although it follows the same broker. Off: it goes
+    /// on. From 2.1 on, `TruncateOnEveryEpoch` says more.
+    TruncateAfterMissedEpoch: version(2, 0, 1), None;
+    /// OffsetsForLeaderEpoch carries the leader epoch and is fenced by it (KIP-320). Off: a follower may truncate to what a
+    /// deposed leader says.
+    FenceTruncation: version(2, 1, 0), None;
+    /// Fetch and ListOffsets carry the leader epoch and are fenced by it (KIP-320), so that the high watermark moves by
+    /// fetches of its own epoch only.
     FenceByLeaderEpoch: version(2, 1, 0), None;
+    /// A follower whose log is longer than its leader's ends its process, unless the topic allows unclean elections. Off: it
+    /// truncates.
+    HaltRatherThanTruncate: ALWAYS, Some(version(2, 1, 0));
+    /// A follower out of range whose log by now ends within the leader's keeps it (KAFKA-2143). Off: it drops all of its log.
+    KeepLogWithinLeaders: version(0, 9, 0), None;
     /// A replica joins the ISR only when it has reached the start of the leader's epoch.
     IsrExpandAwaitsEpochStart: version(2, 0, 0), None;
     /// A replica joins the ISR only if its fetch carries the broker epoch that is registered (KIP-903).
@@ -66,11 +81,34 @@ protocol_rules! {
     /// A leader asks the controller for another ISR (KIP-497). Off: it writes the ISR to ZooKeeper itself, under the
     /// partition's lock, so that its writers wait while ZooKeeper cannot be reached. KRaft has no other way.
     AlterIsrThroughController: version(2, 7, 0), None;
-    /// A follower that is `replica.lag.max.messages` behind leaves the ISR.
+    /// A follower that is `replica.lag.max.messages` behind leaves the ISR; one that fetches is otherwise in sync.
     IsrShrinksByMessages: ALWAYS, Some(version(0, 9, 0));
+    /// A follower whose log is as long as the leader's does not lag, however long it has been silent. Off: silence is enough.
+    EqualLogIsCaughtUp: version(2, 1, 0), None;
+    /// A follower that reaches where the leader's log ended at its previous fetch was caught up then. Off: only one that
+    /// reaches the very end is.
+    CaughtUpAtPreviousFetch: version(0, 10, 2), None;
+    /// Consumers' fetches and questions about offsets wait for the partition's lock, too. Off: only appends and the fetches
+    /// of followers do.
+    ReadUnderPartitionLock: version(2, 1, 0), None;
+    /// A leader that has written an ISR to ZooKeeper says so in a znode that the controller watches. Off: the controller
+    /// reads it when it next elects.
+    AnnounceIsrChange: version(0, 9, 0), None;
+    /// A broker whose znode is still there from an earlier life ends. Off: it waits, and tries again.
+    EarlierRegistrationIsFatal: version(0, 9, 0), None;
+    /// A broker registers in ZooKeeper before it stands for controller. Off: after.
+    RegisterBeforeElection: version(1, 1, 0), None;
+    /// A broker's request to ZooKeeper fails when its session expires. Off: it is tried again in the next session.
+    RequestsEndWithSession: version(1, 1, 0), None;
+    /// In ZooKeeper mode, too, producer ids come in blocks from the controller (KIP-730). Off: the broker takes a block by
+    /// writing a znode.
+    AllocateProducerIdsByController: version(3, 0, 0), None;
     /// The controller of the ZooKeeper mode writes the states of partitions in batches (KAFKA-5642). Off: one after the other,
     /// each a round trip.
     ControllerWritesInBatches: version(1, 1, 0), None;
+    /// A new controller takes the replicas of dead brokers out of every ISR (KAFKA-3143). Off: only out of those of partitions
+    /// that it elects a leader for; the leaders do the rest when the replicas lag.
+    NewControllerShrinksIsr: version(2, 3, 0), None;
     /// The controller's writes to ZooKeeper are bound to its epoch (KAFKA-6082). Off: an old controller can still write.
     FenceControllerWrites: version(2, 2, 0), None;
     /// Requests between the controller of the ZooKeeper mode and a broker name the broker's life (KIP-380). Off: a restarted

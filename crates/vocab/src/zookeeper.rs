@@ -3,6 +3,8 @@
 //! The tree is generic; what a znode holds is typed, so that the ensemble can state in the trace what a committed write
 //! means. Left out: access control, containers and time-to-live nodes, quotas, dynamic reconfiguration, observers.
 
+pub mod paths;
+
 use crate::ids::{
     BrokerEpoch, BrokerId, BrokerList, ControllerEpoch, GroupId, Incarnation, NodeId, Offset,
     ProducerId, TopicId, TopicPartition,

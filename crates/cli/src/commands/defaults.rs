@@ -55,6 +55,10 @@ fn scope_of(scope: ScopeArg) -> Scope {
         ScopeArg::LibrdkafkaConsumer => Scope::LibrdkafkaConsumer,
         ScopeArg::KafkaPythonProducer => Scope::KafkaPythonProducer,
         ScopeArg::KafkaPythonConsumer => Scope::KafkaPythonConsumer,
+        ScopeArg::ScalaProducer => Scope::ScalaProducer,
+        ScopeArg::HighLevelConsumer => Scope::HighLevelConsumer,
+        ScopeArg::PykafkaConsumer => Scope::PykafkaConsumer,
+        ScopeArg::ZooKeeper => Scope::ZooKeeper,
     }
 }
 
@@ -66,6 +70,9 @@ fn edition(scope: Scope, version: KafkaVersion) -> String {
         }
         Scope::LibrdkafkaProducer | Scope::LibrdkafkaConsumer => "librdkafka 2.15".to_owned(),
         Scope::KafkaPythonProducer | Scope::KafkaPythonConsumer => "kafka-python 2.0.2".to_owned(),
+        Scope::ScalaProducer | Scope::HighLevelConsumer => "Kafka 0.8.2".to_owned(),
+        Scope::PykafkaConsumer => "pykafka 2.8".to_owned(),
+        Scope::ZooKeeper => "zoo.cfg".to_owned(),
     }
 }
 

@@ -3,6 +3,7 @@
 mod clients;
 mod groups;
 mod servers;
+mod zookeeper;
 
 use crate::args::ReplayArgs;
 use crate::failure::{Failure, Status};
@@ -50,14 +51,18 @@ fn render(scenario: &Scenario, view: &ClusterView, seed: u64, width: usize) -> S
     }
     let page = Page { scenario, view, width };
     let sections = [
+        ("ZooKeeper", zookeeper::servers(&page)),
+        ("ZooKeeper sessions", zookeeper::sessions(&page)),
         ("controllers", servers::controllers(&page)),
         ("brokers", servers::brokers(&page)),
+        ("brokers and ZooKeeper", zookeeper::brokers(&page)),
         ("partitions", servers::partitions(&page)),
         ("producers", clients::producers(&page)),
         ("transactions of the producers", clients::transactions(&page)),
         ("queues of the producers", clients::queues(&page)),
         ("readers", clients::readers(&page)),
         ("groups", groups::groups(&page)),
+        ("groups in ZooKeeper", zookeeper::groups(&page)),
         ("consumers", groups::consumers(&page)),
         ("transactional ids", groups::transactions(&page)),
     ];

@@ -12,7 +12,7 @@ pub struct Size {
     pub faults: u64,
     /// Whom they name, beyond the first of each side.
     pub more_targets: u64,
-    /// Processes: brokers, controllers, producers, readers, consumers.
+    /// Processes: brokers, controllers, servers of ZooKeeper, producers, readers, consumers.
     pub processes: u64,
     /// Replicas of all partitions, but for the brokers' own topics.
     pub replicas: u64,
@@ -115,7 +115,13 @@ pub(super) fn sides_mut(fault: &mut Fault) -> Vec<&mut Vec<Target>> {
 }
 
 fn is_numbered(target: &&Target) -> bool {
-    matches!(target, Target::Broker(_) | Target::Controller(_) | Target::Member(_, Some(_)))
+    matches!(
+        target,
+        Target::Broker(_)
+            | Target::Controller(_)
+            | Target::ZooKeeper(_)
+            | Target::Member(_, Some(_))
+    )
 }
 
 fn processes(scenario: &Scenario) -> u64 {
@@ -124,6 +130,7 @@ fn processes(scenario: &Scenario) -> u64 {
     let members = scenario.groups.iter().map(|group| u64::from(group.instances));
     scenario.cluster.brokers.len() as u64
         + own.count() as u64
+        + scenario.cluster.zookeeper().len() as u64
         + producers.sum::<u64>()
         + scenario.readers.len() as u64
         + members.sum::<u64>()

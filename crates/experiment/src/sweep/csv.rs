@@ -6,10 +6,10 @@
 use super::Collected;
 use super::gate::snake_case;
 use super::plan::SweepPlan;
-use super::row::{Numbers, PartitionRow, SeedResult, SeedRow, of_groups};
+use super::row::{Numbers, PartitionRow, RowCounts, SeedResult, SeedRow, exception_key, of_groups};
 use ::csv::{Writer, WriterBuilder};
-use acklab_scenario::Counter;
-use acklab_scenario::expect::CounterUnit;
+use acklab_scenario::expect::{CounterUnit, Reach};
+use acklab_scenario::{Counter, Counts};
 use acklab_verdict::{AnomalyKind, Cause};
 use std::collections::BTreeSet;
 
@@ -35,6 +35,8 @@ fn write(writer: &mut Writer<Vec<u8>>, fields: Vec<String>) {
 /// The columns that depend on what was run.
 struct Columns {
     causes: Vec<(AnomalyKind, Cause)>,
+    /// Exceptions that were raised: the name, and how far they got.
+    exceptions: Vec<(String, Reach)>,
     groups: Vec<String>,
 }
 
@@ -43,13 +45,16 @@ impl Columns {
         let numbers = collected.rows.iter().flatten().filter_map(SeedRow::numbers);
         let causes = numbers.flat_map(|numbers| &numbers.causes);
         let causes: BTreeSet<_> = causes.map(|row| (row.kind, row.cause)).collect();
+        let numbers = collected.rows.iter().flatten().filter_map(SeedRow::numbers);
+        let exceptions: BTreeSet<_> = numbers.flat_map(Numbers::exceptions).collect();
         let mut groups: Vec<String> = Vec::new();
         for name in plan.cells.iter().flat_map(|cell| &cell.groups) {
             if !groups.contains(name) {
                 groups.push(name.clone());
             }
         }
-        Columns { causes: causes.into_iter().collect(), groups }
+        let exceptions = exceptions.into_iter().collect();
+        Columns { causes: causes.into_iter().collect(), exceptions, groups }
     }
 
     fn header(&self, plan: &SweepPlan) -> Vec<String> {
@@ -66,6 +71,8 @@ impl Columns {
         for (kind, cause) in &self.causes {
             header.push(format!("{}: {}", kind.name(), cause.name()));
         }
+        let exceptions = self.exceptions.iter();
+        header.extend(exceptions.map(|(name, reach)| exception_key(name, *reach)));
         for group in &self.groups {
             header.extend(of_groups().map(|counter| format!("{group}/{}", column(counter))));
         }
@@ -106,6 +113,10 @@ impl Columns {
         for &(kind, cause) in &self.causes {
             let here = numbers.causes.iter().filter(|row| (row.kind, row.cause) == (kind, cause));
             fields.push(here.map(|row| row.count).sum::<u64>().to_string());
+        }
+        let counts = RowCounts { numbers, groups };
+        for (name, reach) in &self.exceptions {
+            fields.push(counts.exceptions(None, name, *reach).to_string());
         }
         for name in &self.groups {
             let position = groups.iter().position(|group| group == name);

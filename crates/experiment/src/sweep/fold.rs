@@ -5,21 +5,22 @@ use super::plan::{Cell, SweepPlan};
 use super::report::{
     AnomalyReport, CauseReport, CellReport, Example, ExpectationReport, GroupReport,
     LatencyDistribution, LatencyReport, NamedViolation, PartitionReport, PerSeedLatency, SCHEMA,
-    SweepReport, UnavailabilityReport, ViolationsReport,
+    Spread, SweepReport, UnavailabilityReport, ViolationsReport,
 };
 use super::row::{
     CauseRow, LatencyRow, Numbers, PartitionRow, PromiseRow, RowCounts, SeedResult, SeedRow,
-    of_groups,
+    exception_key, of_groups,
 };
 use super::statistics::{percentile, spread, wilson};
 use super::{Collected, compare};
 use crate::defect::Defect;
 use crate::outcome::expected_texts;
 use crate::test::ShareReport;
-use acklab_scenario::{Counter, Quantity, ShareExpectation};
+use acklab_scenario::expect::Reach;
+use acklab_scenario::{Counter, Counts, Quantity, ShareExpectation};
 use acklab_verdict::{AnomalyKind, Cause};
 use hdrhistogram::Histogram;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the rows say.
 #[must_use]
@@ -111,6 +112,7 @@ fn cell_report(cell: &Cell, rows: &[SeedRow], latency: &[Histogram<u64>; 2]) -> 
             })
             .collect(),
         groups: groups.collect(),
+        exceptions: exceptions(cell, &judged),
         latency: LatencyReport {
             produce: distribution(produce, &judged, |numbers| &numbers.produce),
             end_to_end: distribution(end_to_end, &judged, |numbers| &numbers.end_to_end),
@@ -130,6 +132,20 @@ fn cell_report(cell: &Cell, rows: &[SeedRow], latency: &[Histogram<u64>; 2]) -> 
 struct Judged<'a> {
     seed: u64,
     numbers: &'a Numbers,
+}
+
+/// The exceptions that were raised in some seed, over all seeds.
+fn exceptions(cell: &Cell, judged: &[Judged<'_>]) -> BTreeMap<String, Spread> {
+    let raised: BTreeSet<(String, Reach)> =
+        judged.iter().flat_map(|it| it.numbers.exceptions()).collect();
+    let spreads = raised.into_iter().map(|(name, reach)| {
+        let of = |it: &Judged<'_>| {
+            let counts = RowCounts { numbers: it.numbers, groups: &cell.groups };
+            counts.exceptions(None, &name, reach)
+        };
+        (exception_key(&name, reach), spread(judged.iter().map(of)))
+    });
+    spreads.collect()
 }
 
 fn anomaly_report(

@@ -13,10 +13,11 @@ use super::plan::{Cell, PlanError};
 use super::report::{Dim, GateCell, GateFailure, GateOutcome, GateReport};
 use super::row::{RowCounts, SeedRow};
 use super::statistics::{rounded, seeds_to_show, wilson};
-use acklab_scenario::expect::CounterUnit;
+use acklab_scenario::expect::{CounterUnit, Reach};
 use acklab_scenario::{Bound, COMMIT_EXCEPTIONS, Counter, Expectation, Quantity, parse_duration};
 use acklab_verdict::Cause;
 use acklab_vocab::error::ErrorCode;
+use acklab_vocab::trace::ClientException;
 use std::fmt;
 use std::str::FromStr;
 
@@ -121,14 +122,14 @@ fn bound(operator: &str, value: u64) -> Result<Bound, String> {
     }
 }
 
-/// A counter, `cause NAME`, `commit_errors NAME`, `COUNTER of acked`, and those of one group after
-/// its name and a slash.
+/// A counter, `cause NAME`, `commit_errors NAME`, `exceptions NAME`, `logged_exceptions NAME`,
+/// `COUNTER of acked`, and those of one group after its name and a slash.
 fn quantity(text: &str) -> Result<Quantity, String> {
     if let Some((group, rest)) = text.split_once('/') {
         let of = quantity(rest.trim())?;
         let fits = match &of {
             Quantity::Counter(counter) => counter.is_of_groups(),
-            Quantity::Cause(_) | Quantity::CommitErrors(_) => true,
+            Quantity::Cause(_) | Quantity::CommitErrors(_) | Quantity::Exceptions(..) => true,
             Quantity::ShareOfAcked(_) | Quantity::OfGroup(..) => false,
         };
         if !fits {
@@ -144,6 +145,14 @@ fn quantity(text: &str) -> Result<Quantity, String> {
         let codes = ErrorCode::ALL.iter().filter(|error| error.code() > 0);
         let names = codes.map(|error| error.name()).chain(COMMIT_EXCEPTIONS.iter().copied());
         return known(name.trim(), "error", names).map(Quantity::CommitErrors);
+    }
+    for reach in [Reach::Application, Reach::Log] {
+        let word = snake_case(reach.name());
+        if let Some(name) = text.strip_prefix(&word).filter(|rest| rest.starts_with(' ')) {
+            let names = ClientException::ALL.iter().map(|exception| exception.name());
+            let name = known(name.trim(), "exception", names)?;
+            return Ok(Quantity::Exceptions(name, reach));
+        }
     }
     match text.strip_suffix(" of acked") {
         Some(name) => counter(name.trim()).map(Quantity::ShareOfAcked),
@@ -211,7 +220,10 @@ fn value_of(quantity: &Quantity, text: &str) -> Result<u64, String> {
             let share = share.ok_or_else(|| format!("`{text}` is no share: write 0.1%"))?;
             Ok((share * 10_000.0).round() as u64)
         }
-        Quantity::Counter(_) | Quantity::Cause(_) | Quantity::CommitErrors(_) => {
+        Quantity::Counter(_)
+        | Quantity::Cause(_)
+        | Quantity::CommitErrors(_)
+        | Quantity::Exceptions(..) => {
             let digits = text.replace('_', "");
             digits.parse().map_err(|_| format!("`{text}` is not a count"))
         }

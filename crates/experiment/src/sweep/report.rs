@@ -94,6 +94,10 @@ pub struct CellReport {
     pub counters: BTreeMap<String, Spread>,
     /// Consumer applications.
     pub groups: Vec<GroupReport>,
+    /// Exceptions of client libraries that were raised in some seed: `exceptions NAME` for those that
+    /// reached the application, `logged_exceptions NAME` for the others.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub exceptions: BTreeMap<String, Spread>,
     /// How long records took.
     pub latency: LatencyReport,
     /// Acked records per second of the workload, over the seeds.

@@ -4,15 +4,19 @@
 //! of a part of one on another machine, is rows. The one exception are the distributions of latency
 //! over all records: they are added up per cell, and adding them is exact in any order.
 
+use super::gate::snake_case;
 use crate::case::Case;
 use crate::counts::Judged;
 use crate::defect::Defect;
 use crate::outcome::Outcome;
+use acklab_scenario::expect::Reach;
 use acklab_scenario::{Counter, Counts, Quantity};
-use acklab_verdict::{AnomalyKind, Cause, Promise, Unavailability, Verdict, Violation, names};
+use acklab_verdict::{
+    AnomalyKind, Cause, Exceptions, Promise, Unavailability, Verdict, Violation, names,
+};
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One seed in one cell.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +56,9 @@ pub struct Numbers {
     pub produce: LatencyRow,
     /// From creation to the first read.
     pub end_to_end: LatencyRow,
+    /// Exceptions of producers' libraries, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub producer_exceptions: BTreeMap<String, RaisedRow>,
     /// Broken promises by name, known ones with their issue, and how often.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub violations: Vec<(String, Option<String>, u64)>,
@@ -101,6 +108,31 @@ pub struct GroupRow {
     /// Failed commits, by the name of an error code or an exception.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub commit_errors: BTreeMap<String, u64>,
+    /// Exceptions of the client library, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub exceptions: BTreeMap<String, RaisedRow>,
+}
+
+/// How often an exception reached the application, and how often it was only logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "[u64; 2]", into = "[u64; 2]")]
+pub struct RaisedRow {
+    /// It reached the application.
+    pub application: u64,
+    /// It was only logged.
+    pub logged: u64,
+}
+
+impl From<[u64; 2]> for RaisedRow {
+    fn from([application, logged]: [u64; 2]) -> Self {
+        RaisedRow { application, logged }
+    }
+}
+
+impl From<RaisedRow> for [u64; 2] {
+    fn from(row: RaisedRow) -> Self {
+        [row.application, row.logged]
+    }
 }
 
 /// Where writes to one partition were missing, in microseconds.
@@ -217,6 +249,7 @@ impl Numbers {
         let group = |name: &String| GroupRow {
             counters: of_groups().map(|counter| counts.group(name, counter)).collect(),
             commit_errors: commit_errors(verdict, name),
+            exceptions: exceptions(verdict.groups.get(name).map(|of| &of.exceptions)),
         };
         let failed = outcome.expectations.iter().enumerate().filter(|(_, it)| !it.held);
         Numbers {
@@ -227,6 +260,7 @@ impl Numbers {
             partitions: verdict.unavailability.iter().map(PartitionRow::of).collect(),
             produce: LatencyRow::of(&verdict.produce_latency),
             end_to_end: LatencyRow::of(&verdict.end_to_end_latency),
+            producer_exceptions: exceptions(verdict.producer_exceptions.values()),
             violations: violations(verdict),
             failed: failed.map(|(position, _)| position as u16).collect(),
             stuck: outcome.stuck.as_ref().map(|stuck| stuck.because.join("; ")),
@@ -247,6 +281,20 @@ impl Numbers {
             None => self.counter(counter),
             Some(group) => self.groups.get(group).map_or(0, |group| group.counter(counter)),
         }
+    }
+}
+
+impl Numbers {
+    /// The exceptions that were raised, by name and by how far they got, each once.
+    pub(super) fn exceptions(&self) -> BTreeSet<(String, Reach)> {
+        let groups = self.groups.iter().map(|group| &group.exceptions);
+        let rows = groups.chain([&self.producer_exceptions]).flatten();
+        let reached = rows.flat_map(|(name, row)| {
+            let application = (row.application > 0).then(|| (name.clone(), Reach::Application));
+            let logged = (row.logged > 0).then(|| (name.clone(), Reach::Log));
+            [application, logged].into_iter().flatten()
+        });
+        reached.collect()
     }
 }
 
@@ -319,11 +367,27 @@ fn causes(verdict: &Verdict, groups: &[String]) -> Vec<CauseRow> {
     verdict.causes.iter().map(row).collect()
 }
 
+/// `exceptions PartitionOwnedError`, as a gate speaks of it.
+pub(super) fn exception_key(name: &str, reach: Reach) -> String {
+    format!("{} {name}", snake_case(reach.name()))
+}
+
 fn commit_errors(verdict: &Verdict, group: &str) -> BTreeMap<String, u64> {
     let Some(of) = verdict.groups.get(group) else { return BTreeMap::new() };
     let refused = of.refused.keys().map(|error| error.name());
     let names: Vec<&str> = refused.chain(of.failures.keys().copied()).collect();
     names.into_iter().map(|name| (name.to_owned(), of.commit_errors(name))).collect()
+}
+
+/// Exceptions of some processes together.
+fn exceptions<'v>(of: impl IntoIterator<Item = &'v Exceptions>) -> BTreeMap<String, RaisedRow> {
+    let mut all: BTreeMap<String, RaisedRow> = BTreeMap::new();
+    for (exception, raised) in of.into_iter().flat_map(|of| &of.0) {
+        let row = all.entry(exception.name().to_owned()).or_default();
+        row.application += raised.application;
+        row.logged += raised.logged;
+    }
+    all
 }
 
 fn violations(verdict: &Verdict) -> Vec<(String, Option<String>, u64)> {
@@ -376,6 +440,19 @@ impl Counts for RowCounts<'_> {
         let groups = self.groups.iter().zip(&self.numbers.groups);
         let chosen = groups.filter(|(name, _)| group.is_none_or(|group| group == name.as_str()));
         chosen.filter_map(|(_, of)| of.commit_errors.get(error)).sum()
+    }
+
+    fn exceptions(&self, group: Option<&str>, exception: &str, reach: Reach) -> u64 {
+        let groups = self.groups.iter().zip(&self.numbers.groups);
+        let chosen = groups.filter(|(name, _)| group.is_none_or(|group| group == name.as_str()));
+        let of_groups = chosen.map(|(_, of)| &of.exceptions);
+        let producers = Some(&self.numbers.producer_exceptions).filter(|_| group.is_none());
+        let rows = of_groups.chain(producers).filter_map(|of| of.get(exception));
+        rows.map(|row| match reach {
+            Reach::Application => row.application,
+            Reach::Log => row.logged,
+        })
+        .sum()
     }
 }
 

@@ -10,9 +10,14 @@ use crate::disk::FlushTarget;
 use acklab_vocab::time::SimDuration;
 
 impl Broker {
-    pub(super) fn on_high_watermark_checkpoint(&mut self, cx: &mut BrokerCx<'_>) {
+    /// The high watermarks are written from now on.
+    pub(super) fn start_high_watermark_checkpoints(&self, cx: &mut BrokerCx<'_>) {
         let interval = self.shared.config.high_watermark_checkpoint_interval;
         cx.set_timer_after(BrokerTimer::HighWatermarkCheckpoint, interval);
+    }
+
+    pub(super) fn on_high_watermark_checkpoint(&mut self, cx: &mut BrokerCx<'_>) {
+        self.start_high_watermark_checkpoints(cx);
         self.checkpoint_high_watermarks(cx);
     }
 
@@ -75,6 +80,10 @@ impl Broker {
     fn finish_shut_down(&mut self, cx: &mut BrokerCx<'_>) {
         self.checkpoint_high_watermarks(cx);
         cx.disk().clean_shutdown = self.shared.broker_epoch;
-        cx.exit(true);
+        if self.membership.is_by_zookeeper() {
+            self.leave_cluster(cx);
+        } else {
+            cx.exit(true);
+        }
     }
 }

@@ -2,14 +2,15 @@
 //!
 //! Mirrors `NodeToControllerChannelManagerImpl` and its request thread: a connection per purpose,
 //! one request in flight on each, sent again to whoever is the controller after a lost connection
-//! or NOT_CONTROLLER. Who that is, the quorum's observer knows
-//! ([`metadata_fetch`](super::metadata_fetch)). Left out: a queue of more than one request; no
-//! purpose needs one.
+//! or NOT_CONTROLLER. Who that is, the [membership](super::membership) knows: the quorum's
+//! observer, or the last UpdateMetadata. Left out: a queue of more than one request; no purpose
+//! needs one.
 
+use super::membership::Membership;
 use super::{Broker, BrokerCx, BrokerTimer, Owner};
-use acklab_vocab::api::{KnownController, Request, Response};
+use acklab_vocab::api::{Endpoint, KnownController, Request, Response};
 use acklab_vocab::error::ErrorCode;
-use acklab_vocab::ids::{ConnectionId, ControllerId, CorrelationId};
+use acklab_vocab::ids::{ConnectionId, CorrelationId};
 use acklab_vocab::time::{SimDuration, SimTime};
 
 /// What a channel to the controller is for.
@@ -44,8 +45,8 @@ enum Link {
     #[default]
     Closed,
     BackingOff,
-    Connecting(ConnectionId, ControllerId),
-    Ready(ConnectionId, ControllerId, Option<CorrelationId>),
+    Connecting(ConnectionId, Endpoint),
+    Ready(ConnectionId, Endpoint, Option<CorrelationId>),
 }
 
 /// `reconnect.backoff.ms` of these channels.
@@ -98,7 +99,7 @@ impl Broker {
         self.advance_channel(cx, purpose);
     }
 
-    /// The quorum's observer has learned of a leader.
+    /// It has become known who the controller is.
     pub(super) fn on_controller_known(&mut self, cx: &mut BrokerCx<'_>) {
         for purpose in PURPOSES {
             self.advance_channel(cx, purpose);
@@ -119,10 +120,10 @@ impl Broker {
         let channel = self.channels.get(purpose);
         let Some(request) = &channel.request else { return };
         match channel.link {
-            Link::Closed => match self.metadata_fetch.controller() {
-                Some((controller, endpoint)) => {
+            Link::Closed => match self.membership.controller(&self.shared.image) {
+                Some(controller) => {
                     let owner = Owner::ControllerChannel(purpose);
-                    let connection = self.connect(cx, endpoint, owner);
+                    let connection = self.connect(cx, controller, owner);
                     self.channels.get(purpose).link = Link::Connecting(connection, controller);
                     cx.set_timer_after(timer, timeout);
                 }
@@ -168,11 +169,13 @@ impl Broker {
         channel.link = Link::Ready(connection, controller, None);
         cx.cancel_timer(BrokerTimer::ControllerChannel(purpose));
         let Some((error, known)) = controller_of(&response) else { return };
-        self.learn_controller(cx, known);
-        if error == ErrorCode::NotController {
+        if let Membership::KRaft(_) = &self.membership {
+            self.learn_controller(cx, known);
+        }
+        if error == ErrorCode::NotController || self.lost_office(&response) {
             self.close(cx, connection);
-            let known = self.metadata_fetch.controller();
-            let is_another = known.is_some_and(|(other, _)| other != controller);
+            let known = self.membership.controller(&self.shared.image);
+            let is_another = known.is_some_and(|other| other != controller);
             let backoff = if is_another { None } else { Some(NOT_CONTROLLER_BACKOFF) };
             self.retry_channel(cx, purpose, backoff);
             return;
@@ -185,6 +188,14 @@ impl Broker {
             Response::AllocateProducerIds(answer) => self.on_producer_ids_allocated(&answer),
             other => unreachable!("no answer of a controller: {:?}", other.api()),
         }
+    }
+
+    /// With ZooKeeper, a controller that is replaced while it handles AlterPartition says so for
+    /// every partition (`AlterPartitionResponse.errorCounts`).
+    fn lost_office(&self, response: &Response) -> bool {
+        let Response::AlterPartition(answer) = response else { return false };
+        let mut errors = answer.partitions.iter().map(|partition| partition.error);
+        self.membership.is_by_zookeeper() && errors.any(|error| error == ErrorCode::NotController)
     }
 
     pub(super) fn on_channel_closed(&mut self, cx: &mut BrokerCx<'_>, purpose: ChannelPurpose) {

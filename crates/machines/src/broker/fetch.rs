@@ -92,7 +92,7 @@ impl Broker {
     /// A newer incarnation of the follower is registered: every partition has to say so.
     fn has_been_replaced(&self, replica: FetchingReplica) -> bool {
         let registered = self.shared.image.broker(replica.broker);
-        registered.is_some_and(|known| known.broker_epoch > replica.broker_epoch)
+        registered.is_some_and(|known| known.broker_epoch > Some(replica.broker_epoch))
     }
 
     /// The connection is gone.
@@ -270,6 +270,10 @@ impl Broker {
         let partition = self.replicas.quietly(slot);
         let changed = partition.record_follower_fetch(cx, &self.shared, fetch)?;
         self.maybe_expand_isr(cx, slot, fetch.follower);
+        if self.is_locked(slot) {
+            // The ISR is being written: the rest follows when that is done.
+            return Ok(());
+        }
         let partition = self.replicas.quietly(slot);
         if changed && partition.maybe_increment_high_watermark(cx, &self.shared) {
             self.replicas.note_change(slot);

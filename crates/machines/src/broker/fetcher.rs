@@ -3,8 +3,7 @@
 //!
 //! Mirrors `AbstractFetcherThread`, `ReplicaFetcherThread` and `RemoteLeaderEndPoint`. A round is:
 //! ask where the logs part (before 2.7), or ask for the leader's offsets (after
-//! OFFSET_OUT_OF_RANGE), or fetch. Left out: throttling, and the halt of brokers before 2.1 whose
-//! log was longer than their leader's: they truncate, as later ones do.
+//! OFFSET_OUT_OF_RANGE), or fetch. Left out: throttling.
 
 use super::fetch_states::{FetchState, FetchStates, Phase};
 use super::metadata_image::UNREGISTERED;
@@ -177,7 +176,7 @@ impl Broker {
     }
 
     fn epochs_request(&mut self, cx: &mut BrokerCx<'_>, id: u32) -> Option<Request> {
-        let fences = self.shared.has(ProtocolRule::FenceByLeaderEpoch);
+        let fences = self.shared.has(ProtocolRule::FenceTruncation);
         let now = cx.now();
         let replicas = &self.replicas;
         let question = |state: &FetchState| {
@@ -447,10 +446,17 @@ impl Broker {
         leader_start: Offset,
     ) {
         let own_end = self.replicas[state.slot].log.end_offset();
+        let keeps = self.shared.has(ProtocolRule::KeepLogWithinLeaders);
         if leader_end < own_end {
+            let allowed = self.shared.topic(state.partition).unclean_leader_election
+                || !self.shared.has(ProtocolRule::HaltRatherThanTruncate);
+            if !allowed {
+                self.halt(cx);
+                return;
+            }
             let reason = TruncationReason::LeaderLogEnd;
             self.truncate_replica(cx, state.slot, leader_end, reason);
-        } else if leader_start > own_end {
+        } else if leader_start > own_end || !keeps {
             self.restart_replica_at(cx, state.slot, leader_start);
         }
         self.resume_fetching(cx, state);

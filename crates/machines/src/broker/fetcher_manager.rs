@@ -9,7 +9,7 @@ use super::metadata_image::PartitionIndexMap;
 use super::replica_manager::StartFetching;
 use super::{Broker, BrokerCx, BrokerTimer, Owner};
 use acklab_vocab::api::{Endpoint, Listener};
-use acklab_vocab::ids::TopicPartition;
+use acklab_vocab::ids::{LeaderEpoch, TopicPartition};
 use acklab_vocab::rules::ProtocolRule;
 use acklab_vocab::time::SimTime;
 use acklab_vocab::trace::TruncationReason;
@@ -66,6 +66,24 @@ impl Broker {
     /// The partition is fetched no more (`removeFetcherForPartitions`).
     pub(super) fn stop_fetching(&mut self, partition: TopicPartition) {
         self.fetchers.remove(partition);
+    }
+
+    /// The partition has a new leader epoch, and is fetched on as before: a fetch has to name the
+    /// epoch, where it names any.
+    pub(super) fn keep_fetching(&mut self, partition: TopicPartition, epoch: LeaderEpoch) {
+        let names_epoch = self.shared.has(ProtocolRule::FenceByLeaderEpoch)
+            || self.shared.has(ProtocolRule::FenceTruncation);
+        let Some(id) = self.fetchers.of_partition.get(partition).filter(|_| names_epoch) else {
+            return;
+        };
+        let Some(fetcher) = self.fetchers.get(id) else { return };
+        if let Some((place, mut state)) = fetcher.states.lend(partition) {
+            state.leader_epoch = epoch;
+            if state.phase == Phase::Failed {
+                state.phase = Phase::Fetching;
+            }
+            fetcher.states.put_back(place, state);
+        }
     }
 
     /// Partitions have a new leader or leader epoch (`addFetcherForPartitions`).

@@ -54,17 +54,18 @@ impl FollowerState {
     }
 
     /// It fetches from `offset` while the leader's log ends at `leader_end`
-    /// (`Replica.updateFetchState`).
+    /// (`Replica.updateFetchState`). `previous_counts`: the rule `CaughtUpAtPreviousFetch`.
     pub fn record_fetch(
         &mut self,
         offset: Offset,
         now: SimTime,
         leader_end: Offset,
         epoch: BrokerEpoch,
+        previous_counts: bool,
     ) {
         if offset >= leader_end {
             self.last_caught_up = self.last_caught_up.max(now);
-        } else if Some(offset) >= self.leader_end_at_last_fetch {
+        } else if previous_counts && Some(offset) >= self.leader_end_at_last_fetch {
             self.last_caught_up = self.last_caught_up.max(self.last_fetch);
         }
         self.log_end_offset = Some(offset);
@@ -227,16 +228,28 @@ mod tests {
         follower.reset(at(0), Offset(5), false, false);
         assert!(!follower.is_caught_up(Offset(5), at(0), lag));
         // Short of the log end at its first fetch: nothing is known of the fetch before.
-        follower.record_fetch(Offset(4), at(1), Offset(5), BrokerEpoch(1));
+        follower.record_fetch(Offset(4), at(1), Offset(5), BrokerEpoch(1), true);
         assert!(!follower.is_caught_up(Offset(5), at(1), lag));
         // It reaches what was the end at the fetch before: it was caught up then.
-        follower.record_fetch(Offset(5), at(2), Offset(9), BrokerEpoch(1));
+        follower.record_fetch(Offset(5), at(2), Offset(9), BrokerEpoch(1), true);
         assert_eq!(follower.last_caught_up, at(1));
-        follower.record_fetch(Offset(9), at(3), Offset(9), BrokerEpoch(1));
+        follower.record_fetch(Offset(9), at(3), Offset(9), BrokerEpoch(1), true);
         assert_eq!(follower.last_caught_up, at(3));
         // Equal log ends need no fetches.
         assert!(follower.is_caught_up(Offset(9), at(1_000), lag));
         assert!(follower.is_caught_up(Offset(10), at(33), lag));
         assert!(!follower.is_caught_up(Offset(10), at(34), lag));
+    }
+
+    #[test]
+    fn before_0_10_2_only_the_very_end_counts() {
+        let at = |secs: i64| SimTime::from_millis(secs * 1_000);
+        let mut follower = FollowerState::unknown(BrokerId(2));
+        follower.record_fetch(Offset(5), at(1), Offset(5), BrokerEpoch(1), false);
+        follower.record_fetch(Offset(6), at(2), Offset(9), BrokerEpoch(1), false);
+        follower.record_fetch(Offset(9), at(3), Offset(12), BrokerEpoch(1), false);
+        assert_eq!(follower.last_caught_up, at(1));
+        follower.record_fetch(Offset(12), at(4), Offset(12), BrokerEpoch(1), false);
+        assert_eq!(follower.last_caught_up, at(4));
     }
 }

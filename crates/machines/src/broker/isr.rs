@@ -1,8 +1,9 @@
 //! Who is in sync: shrinking and expanding the ISR.
 //!
-//! Mirrors `Partition.maybeShrinkIsr`, `maybeExpandIsr` and their response handling (KIP-497).
-//! Shrinking is periodic, expanding happens on the follower's fetch. Left out: the criterion of 0.8
-//! by number of records.
+//! Mirrors `Partition.maybeShrinkIsr`, `maybeExpandIsr`, `getOutOfSyncReplicas`, and the handling
+//! of responses (KIP-497). Shrinking is periodic, expanding happens on the follower's fetch. Before
+//! 2.7 the leader writes the new ISR to ZooKeeper itself (`zookeeper::isr_write`). Nothing is left
+//! out.
 
 use super::high_watermark::FollowerState;
 use super::partition::{LeaderState, Partition};
@@ -10,9 +11,42 @@ use super::{Broker, BrokerCx, BrokerTimer, Shared};
 use acklab_vocab::api::PartitionAlterResponse;
 use acklab_vocab::error::ErrorCode;
 use acklab_vocab::ids::{BrokerId, BrokerList, Offset};
-use acklab_vocab::rules::ProtocolRule;
+use acklab_vocab::rules::{ProtocolRule, ProtocolRules};
 use acklab_vocab::time::{SimDuration, SimTime};
 use acklab_vocab::trace::TraceEvent;
+
+/// When a follower lags.
+#[derive(Clone, Copy, Debug)]
+struct LagLimits {
+    rules: ProtocolRules,
+    /// `replica.lag.time.max.ms`
+    time: SimDuration,
+    /// `replica.lag.max.messages`, where the version has it.
+    messages: Option<u64>,
+}
+
+impl LagLimits {
+    fn of(shared: &Shared) -> Self {
+        let config = &shared.config;
+        let messages = config.zookeeper.as_ref().and_then(|own| own.replica_lag_max_messages);
+        LagLimits { rules: config.rules, time: config.replica_lag_time_max, messages }
+    }
+
+    /// Whether a follower in the ISR is to leave it (`Partition.isFollowerOutOfSync`).
+    fn are_exceeded(self, follower: &FollowerState, log_end: Offset, now: SimTime) -> bool {
+        if self.rules.has(ProtocolRule::IsrShrinksByMessages) {
+            // Its clock starts with the leadership, too.
+            let last_fetch = follower.last_fetch.max(follower.last_caught_up);
+            let limit = self.messages.unwrap_or(u64::MAX);
+            let is_behind = |own: Offset| log_end.distance_from(own) > limit;
+            now.since(last_fetch) > self.time || follower.log_end_offset.is_some_and(is_behind)
+        } else if self.rules.has(ProtocolRule::EqualLogIsCaughtUp) {
+            !follower.is_caught_up(log_end, now, self.time)
+        } else {
+            now.since(follower.last_caught_up) > self.time
+        }
+    }
+}
 
 /// The ISR without the followers that lag, if any do (`Partition.getOutOfSyncReplicas`).
 /// Empty-handed while a proposal is pending.
@@ -21,7 +55,7 @@ fn shrunk_isr(
     leader: &LeaderState,
     log_end: Offset,
     now: SimTime,
-    lag_max: SimDuration,
+    limits: LagLimits,
 ) -> Option<BrokerList> {
     if leader.pending.is_some() {
         return None;
@@ -29,7 +63,7 @@ fn shrunk_isr(
     let stays = |broker: BrokerId| {
         let mut followers = leader.followers.iter();
         let state = followers.find(|follower| follower.broker == broker);
-        broker == own || state.is_some_and(|state| state.is_caught_up(log_end, now, lag_max))
+        broker == own || state.is_some_and(|state| !limits.are_exceeded(state, log_end, now))
     };
     let isr: BrokerList = leader.isr.iter().copied().filter(|&broker| stays(broker)).collect();
     (isr.len() < leader.isr.len()).then_some(isr)
@@ -87,17 +121,31 @@ pub(super) fn after_refusal(error: ErrorCode) -> AfterRefusal {
 impl Broker {
     /// Looks for followers that lag, every half of `replica.lag.time.max.ms`.
     pub(super) fn on_isr_expiration(&mut self, cx: &mut BrokerCx<'_>) {
-        let lag_max = self.shared.config.replica_lag_time_max;
         self.fetch_sessions.notice_changes(&mut self.replicas);
+        if self.writes_isr_to_zookeeper() {
+            self.begin_isr_shrinking(cx);
+            return;
+        }
+        let lag_max = self.shared.config.replica_lag_time_max;
         cx.set_timer_after(BrokerTimer::IsrExpiration, lag_max / 2);
         for slot in 0..self.replicas.len() {
-            let partition = &self.replicas[slot];
-            let Some(leader) = partition.leader_state() else { continue };
-            let log_end = partition.log.end_offset();
-            if let Some(isr) = shrunk_isr(self.shared.id, leader, log_end, cx.now(), lag_max) {
+            if let Some(isr) = self.isr_without_laggards(slot, cx.now()) {
                 self.propose_isr(cx, slot, isr);
             }
         }
+    }
+
+    /// The ISR of a partition that this broker leads, without the followers that lag, if any do.
+    pub(super) fn isr_without_laggards(&self, slot: usize, now: SimTime) -> Option<BrokerList> {
+        let partition = &self.replicas[slot];
+        let (leader, log_end) = (partition.leader_state()?, partition.log.end_offset());
+        shrunk_isr(self.shared.id, leader, log_end, now, LagLimits::of(&self.shared))
+    }
+
+    /// The leader changes its ISR in ZooKeeper by itself (before 2.7).
+    pub(super) fn writes_isr_to_zookeeper(&self) -> bool {
+        self.membership.is_by_zookeeper()
+            && !self.shared.has(ProtocolRule::AlterIsrThroughController)
     }
 
     /// A follower has fetched: it may be in sync now.
@@ -120,6 +168,10 @@ impl Broker {
     }
 
     fn propose_isr(&mut self, cx: &mut BrokerCx<'_>, slot: usize, isr: BrokerList) {
+        if self.writes_isr_to_zookeeper() {
+            self.write_isr(cx, slot, isr);
+            return;
+        }
         let partition = &mut self.replicas[slot];
         // A proposal that metadata has overtaken may still be on its way (OPERATION_NOT_ATTEMPTED).
         let Some(proposal) = self.alter_partition.submit(slot, partition, &isr) else { return };
@@ -182,8 +234,15 @@ impl Broker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use acklab_vocab::version::KafkaVersion;
 
     const LAG_MAX: SimDuration = SimDuration::from_secs(30);
+
+    fn limits(major: u8, minor: u8) -> LagLimits {
+        let rules = ProtocolRules::of(KafkaVersion::new(major, minor, 2));
+        let by_messages = rules.has(ProtocolRule::IsrShrinksByMessages);
+        LagLimits { rules, time: LAG_MAX, messages: by_messages.then_some(4) }
+    }
 
     fn follower(broker: u16, log_end: u64, last_caught_up_secs: i64) -> FollowerState {
         FollowerState {
@@ -206,7 +265,7 @@ mod tests {
             followers,
         };
         let now = SimTime::from_millis(at_secs * 1_000);
-        let isr = shrunk_isr(BrokerId(1), &leader, Offset(10), now, LAG_MAX);
+        let isr = shrunk_isr(BrokerId(1), &leader, Offset(10), now, limits(3, 9));
         assert_eq!(isr, expected.map(brokers));
     }
 
@@ -216,6 +275,31 @@ mod tests {
         check_shrink(vec![follower(2, 9, 0), follower(3, 10, 0)], 31, Some(&[1, 3]));
         check_shrink(vec![follower(2, 9, 0), follower(3, 3, 0)], 31, Some(&[1]));
         check_shrink(vec![follower(2, 10, 0)], 31, Some(&[1, 2]));
+    }
+
+    #[track_caller]
+    fn check_lag(of: (u8, u8), log_end: u64, fetched: i64, caught_up: i64, expected: bool) {
+        let mut state = follower(2, log_end, caught_up);
+        state.last_fetch = SimTime::from_millis(fetched * 1_000);
+        let now = SimTime::from_millis(31_000);
+        let exceeded = limits(of.0, of.1).are_exceeded(&state, Offset(10), now);
+        assert_eq!(exceeded, expected, "{of:?} {state:?}");
+    }
+
+    #[test]
+    fn what_counts_as_lag_depends_on_the_version() {
+        // Silent for 31 s, with a log as long as the leader's.
+        check_lag((0, 9), 10, 0, 0, true);
+        check_lag((2, 0), 10, 0, 0, true);
+        check_lag((2, 1), 10, 0, 0, false);
+        // It fetches, and has not reached the end for 31 s.
+        check_lag((2, 0), 9, 30, 0, true);
+        check_lag((2, 1), 9, 30, 0, true);
+        // 0.8 does not mind, as long as few messages are missing.
+        check_lag((0, 8), 6, 30, 0, false);
+        check_lag((0, 8), 5, 30, 30, true);
+        check_lag((0, 8), 10, 0, 0, true);
+        check_lag((0, 8), 10, 1, 0, false);
     }
 
     #[test]

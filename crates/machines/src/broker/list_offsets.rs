@@ -11,6 +11,7 @@ use acklab_vocab::api::{
 };
 use acklab_vocab::error::ErrorCode;
 use acklab_vocab::ids::{ConnectionId, CorrelationId, LeaderEpoch, Offset, TopicPartition};
+use acklab_vocab::rules::ProtocolRule;
 
 impl Broker {
     pub(super) fn on_list_offsets(
@@ -83,7 +84,7 @@ impl Broker {
     ) {
         let mut partitions = Vec::with_capacity(request.partitions.len());
         for &(partition, current, epoch) in &request.partitions {
-            partitions.push(match self.led(partition, current) {
+            partitions.push(match self.led_in(partition, current, ProtocolRule::FenceTruncation) {
                 Ok(slot) => {
                     let end = self.replicas[slot].log.end_offset_for(cx.disk(), epoch);
                     (partition, ErrorCode::None, end)

@@ -160,9 +160,9 @@ impl MetadataFetch {
 
 impl Broker {
     pub(super) fn start_metadata_fetch(&mut self, cx: &mut BrokerCx<'_>) {
-        let (controller, endpoint) = self.metadata_fetch.target();
+        let (controller, endpoint) = self.membership.metadata_fetch().target();
         let connection = self.connect(cx, endpoint, Owner::MetadataFetch);
-        self.metadata_fetch.link = Link::Connecting(connection, controller);
+        self.membership.metadata_fetch().link = Link::Connecting(connection, controller);
         cx.set_timer_after(BrokerTimer::MetadataFetch, REQUEST_TIMEOUT);
     }
 
@@ -171,7 +171,7 @@ impl Broker {
         cx: &mut BrokerCx<'_>,
         connection: ConnectionId,
     ) {
-        if let Link::Connecting(awaited, controller) = self.metadata_fetch.link
+        if let Link::Connecting(awaited, controller) = self.membership.metadata_fetch().link
             && awaited == connection
         {
             self.send_metadata_fetch(cx, connection, controller);
@@ -184,7 +184,7 @@ impl Broker {
         connection: ConnectionId,
         controller: ControllerId,
     ) {
-        let fetch = &mut self.metadata_fetch;
+        let fetch = self.membership.metadata_fetch();
         let correlation = CorrelationId(fetch.next_correlation);
         fetch.next_correlation += 1;
         fetch.link = Link::Ready(connection, controller, correlation);
@@ -200,7 +200,9 @@ impl Broker {
         correlation: CorrelationId,
         response: Response,
     ) {
-        let Link::Ready(awaited, controller, sent) = self.metadata_fetch.link else { return };
+        let Link::Ready(awaited, controller, sent) = self.membership.metadata_fetch().link else {
+            return;
+        };
         let Response::QuorumFetch(response) = response else { return };
         if (awaited, sent) != (connection, correlation) {
             return;
@@ -208,22 +210,22 @@ impl Broker {
         let is_leader = response.controller.leader == Some(controller);
         if !is_leader {
             // Another voter vouches for the leader: worth another attempt.
-            self.metadata_fetch.avoid_leader = false;
+            self.membership.metadata_fetch().avoid_leader = false;
         }
         self.learn_controller(cx, response.controller);
         match response.error {
             ErrorCode::None => {
-                self.metadata_fetch.avoid_leader = false;
+                self.membership.metadata_fetch().avoid_leader = false;
                 match response.diverging {
                     Some((_, end)) => {
                         // Nothing that was applied can be cut: it was committed.
-                        let end = end.max(self.metadata_fetch.applied);
-                        let log = self.metadata_fetch.log_mut(cx.disk());
+                        let end = end.max(self.membership.metadata_fetch().applied);
+                        let log = self.membership.metadata_fetch().log_mut(cx.disk());
                         if end < log.end_offset() {
                             log.truncate(end);
                         }
                     }
-                    None => self.metadata_fetch.append(cx.disk(), response),
+                    None => self.membership.metadata_fetch().append(cx.disk(), response),
                 }
                 self.send_metadata_fetch(cx, connection, controller);
                 self.apply_metadata(cx);
@@ -233,8 +235,8 @@ impl Broker {
             }
             _ => {
                 self.close(cx, connection);
-                self.metadata_fetch.link = Link::Closed;
-                let known = self.metadata_fetch.controller();
+                self.membership.metadata_fetch().link = Link::Closed;
+                let known = self.membership.metadata_fetch().controller();
                 if known.is_some_and(|(leader, _)| leader != controller) {
                     self.start_metadata_fetch(cx);
                 } else {
@@ -246,7 +248,7 @@ impl Broker {
 
     /// The connection was refused, lost or too slow.
     pub(super) fn on_metadata_fetch_failed(&mut self, cx: &mut BrokerCx<'_>) {
-        let fetch = &mut self.metadata_fetch;
+        let fetch = self.membership.metadata_fetch();
         if let Link::Connecting(_, controller) | Link::Ready(_, controller, _) = fetch.link {
             fetch.avoid_leader |= fetch.known.leader == Some(controller);
         }
@@ -255,7 +257,7 @@ impl Broker {
     }
 
     pub(super) fn on_metadata_fetch_timer(&mut self, cx: &mut BrokerCx<'_>) {
-        match self.metadata_fetch.link {
+        match self.membership.metadata_fetch().link {
             Link::Closed => self.start_metadata_fetch(cx),
             Link::Connecting(connection, _) | Link::Ready(connection, ..) => {
                 self.close(cx, connection);
@@ -266,14 +268,14 @@ impl Broker {
 
     /// Somebody has said who leads the quorum.
     pub(super) fn learn_controller(&mut self, cx: &mut BrokerCx<'_>, controller: KnownController) {
-        if self.metadata_fetch.learn(controller) {
+        if self.membership.metadata_fetch().learn(controller) {
             self.on_controller_known(cx);
         }
     }
 
     /// Applies what is committed, and tells the replicas what it changed.
     fn apply_metadata(&mut self, cx: &mut BrokerCx<'_>) {
-        let fetch = &mut self.metadata_fetch;
+        let fetch = self.membership.metadata_fetch();
         if fetch.published && fetch.applied == fetch.high_watermark {
             return;
         }
@@ -294,6 +296,6 @@ impl Broker {
         }
         changed.sort_unstable();
         changed.dedup();
-        self.apply_partition_states(cx, &changed);
+        self.apply_image_changes(cx, &changed);
     }
 }

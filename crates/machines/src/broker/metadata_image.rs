@@ -1,8 +1,9 @@
-//! The cluster as the broker knows it: brokers and partitions, by replay of the metadata log.
+//! The cluster as the broker knows it: brokers and partitions, by replay of the metadata log, or by
+//! UpdateMetadata requests.
 //!
 //! Mirrors `MetadataImage` with `ClusterImage` and `TopicsImage`, as `KRaftMetadataCache` serves
-//! it. Left out: features, configurations, quotas and credentials, which do not change during a
-//! run.
+//! it, and `ZkMetadataCache`. Left out: features, configurations, quotas and credentials, which do
+//! not change during a run.
 
 use acklab_vocab::ids::{
     BrokerEpoch, BrokerId, Incarnation, NodeId, PartitionIndex, TopicId, TopicPartition,
@@ -15,8 +16,8 @@ use acklab_vocab::rules::{ProtocolRule, ProtocolRules};
 pub(super) struct Registration {
     /// Which life.
     pub incarnation: Incarnation,
-    /// The life's epoch.
-    pub broker_epoch: BrokerEpoch,
+    /// The life's epoch; `None` with ZooKeeper, where nobody but the controller knows it.
+    pub broker_epoch: Option<BrokerEpoch>,
     /// Where it listens.
     pub node: NodeId,
     /// It may not lead nor join an ISR.
@@ -45,7 +46,7 @@ impl MetadataImage {
                 let slot = entry(&mut self.brokers, usize::from(broker.0));
                 *slot = Some(Registration {
                     incarnation: *incarnation,
-                    broker_epoch: *broker_epoch,
+                    broker_epoch: Some(*broker_epoch),
                     node: *node,
                     fenced: true,
                     in_controlled_shutdown: false,
@@ -58,7 +59,8 @@ impl MetadataImage {
                 in_controlled_shutdown,
             } => {
                 let slot = entry(&mut self.brokers, usize::from(broker.0));
-                if let Some(known) = slot.as_mut().filter(|r| r.broker_epoch == *broker_epoch) {
+                if let Some(known) = slot.as_mut().filter(|r| r.broker_epoch == Some(*broker_epoch))
+                {
                     known.fenced = *fenced;
                     known.in_controlled_shutdown = *in_controlled_shutdown;
                 }
@@ -67,16 +69,38 @@ impl MetadataImage {
                 entry(&mut self.topics, usize::from(topic.0)).get_or_insert_default();
             }
             MetadataRecord::Partition(state) | MetadataRecord::PartitionChange(state) => {
-                let topic = entry(&mut self.topics, usize::from(state.partition.topic.0));
-                let partitions = topic.get_or_insert_default();
-                let index = usize::from(state.partition.partition.0);
-                *entry(partitions, index) = Some(state.clone());
+                self.set_partition(state);
                 changed.push(state.partition);
             }
             MetadataRecord::LeaderChange { .. }
             | MetadataRecord::NoOp
             | MetadataRecord::ProducerIds { .. } => {}
         }
+    }
+
+    /// Takes over what an UpdateMetadata request tells: who is alive, and partitions that have
+    /// changed (`ZkMetadataCache.updateMetadata`).
+    pub fn update(&mut self, alive: &[(BrokerId, NodeId)], partitions: &[PartitionState]) {
+        self.brokers.clear();
+        for &(broker, node) in alive {
+            *entry(&mut self.brokers, usize::from(broker.0)) = Some(Registration {
+                incarnation: Incarnation(0),
+                broker_epoch: None,
+                node,
+                fenced: false,
+                in_controlled_shutdown: false,
+            });
+        }
+        for state in partitions {
+            self.set_partition(state);
+        }
+    }
+
+    fn set_partition(&mut self, state: &PartitionState) {
+        let topic = entry(&mut self.topics, usize::from(state.partition.topic.0));
+        let partitions = topic.get_or_insert_default();
+        let index = usize::from(state.partition.partition.0);
+        *entry(partitions, index) = Some(state.clone());
     }
 
     /// A broker's registration.
@@ -138,10 +162,12 @@ impl MetadataImage {
         if !rules.has(ProtocolRule::IsrExpandChecksBrokerEpoch) {
             return true;
         }
-        let registered_epoch = registration.map(|registered| registered.broker_epoch);
-        match (fetched_with, registered_epoch) {
-            (Some(fetched), Some(registered)) => fetched == UNREGISTERED || fetched == registered,
-            _ => false,
+        match (fetched_with, registration.map(|registered| registered.broker_epoch)) {
+            (_, Some(None)) => true,
+            (Some(fetched), Some(Some(registered))) => {
+                fetched == UNREGISTERED || fetched == registered
+            }
+            (None, _) | (_, None) => false,
         }
     }
 }

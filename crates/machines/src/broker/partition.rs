@@ -11,7 +11,8 @@ use super::log::Log;
 use super::{BrokerCx, Shared};
 use acklab_vocab::error::ErrorCode;
 use acklab_vocab::ids::{
-    BrokerEpoch, BrokerId, BrokerList, LeaderEpoch, Offset, PartitionEpoch, TopicPartition,
+    BrokerEpoch, BrokerId, BrokerList, ControllerEpoch, LeaderEpoch, Offset, PartitionEpoch,
+    TopicPartition,
 };
 use acklab_vocab::metadata_log::PartitionState;
 use acklab_vocab::rules::ProtocolRule;
@@ -32,8 +33,10 @@ pub(super) struct Partition {
     pub leader: Option<BrokerId>,
     /// The leader epoch that it acts in; 0 and meaningless while it has no role.
     pub leader_epoch: LeaderEpoch,
-    /// The newest partition epoch that it knows.
+    /// The newest partition epoch that it knows. With ZooKeeper, the version of the state's znode.
     pub partition_epoch: PartitionEpoch,
+    /// With ZooKeeper: the epoch of the controller that decided who leads.
+    pub controller_epoch: ControllerEpoch,
     /// The assigned replicas.
     pub replicas: BrokerList,
     /// Parked produce requests that wait for this partition, in order of arrival.
@@ -116,6 +119,7 @@ impl Partition {
             leader: None,
             leader_epoch: LeaderEpoch(0),
             partition_epoch: PartitionEpoch(0),
+            controller_epoch: ControllerEpoch(0),
             replicas: BrokerList::new(),
             parked_produces: Vec::new(),
             coordinator_appends: VecDeque::new(),
@@ -155,7 +159,7 @@ impl Partition {
     }
 
     /// Whether a request that knows `epoch` may be served (`Partition.checkCurrentLeaderEpoch`,
-    /// KIP-320), and by a leader.
+    /// KIP-320), and by a leader. `fence`: the rule by which that kind of request is fenced.
     ///
     /// # Errors
     /// - FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH: the epochs differ; looked at first.
@@ -164,8 +168,9 @@ impl Partition {
         &self,
         shared: &Shared,
         epoch: Option<LeaderEpoch>,
+        fence: ProtocolRule,
     ) -> Result<(), ErrorCode> {
-        if shared.has(ProtocolRule::FenceByLeaderEpoch)
+        if shared.has(fence)
             && let Some(epoch) = epoch
         {
             if epoch < self.leader_epoch {
@@ -348,12 +353,14 @@ impl Partition {
         let state = leader.follower(fetch.follower).ok_or(ErrorCode::UnknownLeaderEpoch)?;
         if shared.has(ProtocolRule::IsrExpandChecksBrokerEpoch) {
             let registered = shared.image.broker(fetch.follower);
-            if registered.is_some_and(|known| known.broker_epoch > fetch.broker_epoch) {
+            if registered.is_some_and(|known| known.broker_epoch > Some(fetch.broker_epoch)) {
                 return Err(ErrorCode::NotLeaderOrFollower);
             }
         }
         let before = state.log_end_offset;
-        state.record_fetch(fetch.offset, now, fetch.leader_end, fetch.broker_epoch);
+        let previous_counts = shared.has(ProtocolRule::CaughtUpAtPreviousFetch);
+        let FollowerFetch { offset, leader_end, broker_epoch, .. } = fetch;
+        state.record_fetch(offset, now, leader_end, broker_epoch, previous_counts);
         let changed = before != Some(fetch.offset);
         if changed {
             cx.trace(|| TraceEvent::FollowerFetched {

@@ -3,13 +3,15 @@
 //! Mirrors `RPCProducerIdManager` (KIP-730): ids come in blocks from the controller; the next block
 //! is asked for when nine tenths of this one are used, and a request that finds none is told to
 //! come again. A producer that has an id and asks anew gets a new id: without a transactional id
-//! the broker keeps no state of it (`TransactionCoordinator.handleInitProducerId`).
+//! the broker keeps no state of it (`TransactionCoordinator.handleInitProducerId`). Before 3.0,
+//! with ZooKeeper, a broker takes a block by writing a znode (`zookeeper::producer_id_blocks`).
 
 use super::controller_channel::ChannelPurpose;
 use super::{Broker, BrokerCx};
 use acklab_vocab::api::{AllocateProducerIdsRequest, AllocateProducerIdsResponse, Request};
 use acklab_vocab::error::ErrorCode;
 use acklab_vocab::ids::ProducerId;
+use acklab_vocab::rules::ProtocolRule;
 
 /// Ids that this broker may hand out.
 #[derive(Debug, Default)]
@@ -35,6 +37,12 @@ impl ProducerIds {
         let id = ProducerId(self.current.first + self.current.used);
         self.current.used += 1;
         Some(id)
+    }
+
+    /// The broker has `count` more ids, from `first` on.
+    pub fn add_block(&mut self, first: ProducerId, count: u32) {
+        self.in_flight = false;
+        self.next = Some(Block { first: first.0, count: count.into(), used: 0 });
     }
 
     /// Nine tenths are used, and no other block is at hand or on its way.
@@ -63,6 +71,12 @@ impl Broker {
         let Some(broker_epoch) = self.shared.broker_epoch else { return };
         if self.producer_ids.wants_block() {
             self.producer_ids.in_flight = true;
+            if self.membership.is_by_zookeeper()
+                && !self.shared.has(ProtocolRule::AllocateProducerIdsByController)
+            {
+                self.read_producer_id_block(cx);
+                return;
+            }
             let request = AllocateProducerIdsRequest { broker: self.shared.id, broker_epoch };
             let request = Request::AllocateProducerIds(request);
             self.submit_to_controller(cx, ChannelPurpose::ProducerIds, request);
@@ -72,8 +86,7 @@ impl Broker {
     pub(super) fn on_producer_ids_allocated(&mut self, response: &AllocateProducerIdsResponse) {
         self.producer_ids.in_flight = false;
         if response.error.is_none() {
-            let block = Block { first: response.first.0, count: response.count.into(), used: 0 };
-            self.producer_ids.next = Some(block);
+            self.producer_ids.add_block(response.first, response.count);
         }
     }
 

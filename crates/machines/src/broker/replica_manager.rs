@@ -1,9 +1,9 @@
 //! The partitions of a broker, and what it does when the cluster's view of one changes.
 //!
 //! Mirrors `ReplicaManager.applyDelta` with `applyLocalLeadersDelta` and
-//! `applyLocalFollowersDelta`. [`Broker::apply_partition_states`] does not know where the states
-//! came from: the metadata log, or one day a LeaderAndIsr request. Left out: deleted topics and
-//! reassigned replicas.
+//! `applyLocalFollowersDelta`, and `makeLeaders` and `makeFollowers`, which do the same for a
+//! LeaderAndIsr request. [`Broker::apply_partition_states`] hardly knows where the states came
+//! from. Left out: deleted topics and reassigned replicas.
 
 use super::metadata_image::PartitionIndexMap;
 use super::partition::{Partition, Role};
@@ -13,6 +13,7 @@ use acklab_vocab::api::CurrentLeader;
 use acklab_vocab::error::ErrorCode;
 use acklab_vocab::ids::{BrokerId, LeaderEpoch, TopicPartition};
 use acklab_vocab::metadata_log::PartitionState;
+use acklab_vocab::rules::{ProtocolRule, ProtocolRules};
 use acklab_vocab::trace::TraceEvent;
 
 /// Every partition that has a log on this broker.
@@ -84,6 +85,19 @@ impl std::ops::IndexMut<usize> for Replicas {
     }
 }
 
+/// Whether a follower that followed `leader` in `epoch` begins its fetches anew, with truncation,
+/// under `state`, whose epoch is new (`Partition.makeFollower`).
+pub(super) fn begins_anew(
+    rules: ProtocolRules,
+    leader: Option<BrokerId>,
+    epoch: LeaderEpoch,
+    state: &PartitionState,
+) -> bool {
+    leader != state.leader
+        || rules.has(ProtocolRule::TruncateOnEveryEpoch)
+        || (rules.has(ProtocolRule::TruncateAfterMissedEpoch) && state.leader_epoch > epoch.next())
+}
+
 /// What a partition's new state makes of the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum NewRole {
@@ -112,7 +126,7 @@ impl Broker {
         }
     }
 
-    fn open_log(&mut self, cx: &mut BrokerCx<'_>, partition: TopicPartition) -> usize {
+    pub(super) fn open_log(&mut self, cx: &mut BrokerCx<'_>, partition: TopicPartition) -> usize {
         let now = cx.now();
         let (config, topic) = (&self.shared.config, self.shared.topic(partition));
         let expiration = config.producer_id_expiration;
@@ -145,8 +159,21 @@ impl Broker {
         partition: TopicPartition,
         epoch: Option<LeaderEpoch>,
     ) -> Result<usize, ErrorCode> {
+        self.led_in(partition, epoch, ProtocolRule::FenceByLeaderEpoch)
+    }
+
+    /// As [`Broker::led`], for a request that is fenced by `fence`.
+    ///
+    /// # Errors
+    /// Those of [`Broker::led`].
+    pub(super) fn led_in(
+        &self,
+        partition: TopicPartition,
+        epoch: Option<LeaderEpoch>,
+        fence: ProtocolRule,
+    ) -> Result<usize, ErrorCode> {
         let slot = self.hosted(partition)?;
-        self.replicas[slot].check_leader(&self.shared, epoch)?;
+        self.replicas[slot].check_leader(&self.shared, epoch, fence)?;
         Ok(slot)
     }
 
@@ -162,16 +189,26 @@ impl Broker {
         Some(CurrentLeader { leader: leader?, leader_epoch })
     }
 
-    /// Partitions changed: becomes their leader or follower. Those that it leads come first.
-    /// `changed` is ascending.
-    pub(super) fn apply_partition_states(
+    /// Partitions changed in the image: becomes their leader or follower. `changed` is ascending.
+    pub(super) fn apply_image_changes(
         &mut self,
         cx: &mut BrokerCx<'_>,
         changed: &[TopicPartition],
     ) {
+        let image = &self.shared.image;
+        let states = changed.iter().filter_map(|&partition| image.partition(partition).cloned());
+        let states = states.collect();
+        self.apply_partition_states(cx, states);
+    }
+
+    /// Partitions changed: becomes their leader or follower. Those that it leads come first.
+    pub(super) fn apply_partition_states(
+        &mut self,
+        cx: &mut BrokerCx<'_>,
+        states: Vec<PartitionState>,
+    ) {
         let mut following = Vec::new();
-        for &partition in changed {
-            let Some(state) = self.shared.image.partition(partition).cloned() else { continue };
+        for state in states {
             match self.new_role(&state) {
                 NewRole::Leader => self.become_leader(cx, &state),
                 NewRole::Follower => following.push(state),
@@ -189,7 +226,8 @@ impl Broker {
     fn new_role(&self, state: &PartitionState) -> NewRole {
         let own = self.shared.id;
         if state.leader == Some(own) {
-            let registered = self.lifecycle.incarnation_in(&self.shared.image, own);
+            let registered = self.membership.is_by_zookeeper()
+                || self.lifecycle.incarnation_in(&self.shared.image, own);
             if registered { NewRole::Leader } else { NewRole::LeaderOfAnEarlierLife }
         } else if state.replicas.contains(&own) {
             NewRole::Follower
@@ -204,12 +242,15 @@ impl Broker {
         let slot = self.replicas.slot(partition).unwrap_or_else(|| self.open_log(cx, partition));
         let replica = &self.replicas[slot];
         let epoch_before = replica.is_hosted().then_some(replica.leader_epoch);
+        let was_leader = replica.is_leader();
         self.fetch_sessions.activate(slot, &mut self.replicas);
         if self.replicas[slot].make_leader(cx, &self.shared, state) {
             self.complete_after_high_watermark(cx, slot);
         }
         let leader_epoch = self.replicas[slot].leader_epoch;
-        if epoch_before.is_none_or(|before| leader_epoch > before) {
+        // With ZooKeeper a coordinator is not told of another epoch of the same leader.
+        let stays = was_leader && self.membership.is_by_zookeeper();
+        if !stays && epoch_before.is_none_or(|before| leader_epoch > before) {
             self.coordinator_elected(cx, partition, leader_epoch);
         }
     }
@@ -228,6 +269,7 @@ impl Broker {
             return None;
         }
         let leader_before = replica.leader.filter(|_| replica.is_hosted());
+        let epoch_before = replica.leader_epoch;
         let was_leader = matches!(replica.role, Role::Leader(_));
         self.fetch_sessions.activate(slot, &mut self.replicas);
         if !self.replicas[slot].make_follower(cx, state) {
@@ -237,8 +279,14 @@ impl Broker {
             self.complete_after_stepping_down(cx, slot);
             self.coordinator_resigned(cx, partition);
         }
+        let rules = self.shared.config.rules;
+        if !was_leader && !begins_anew(rules, leader_before, epoch_before, state) {
+            self.keep_fetching(partition, state.leader_epoch);
+            return None;
+        }
         self.stop_fetching(partition);
-        let shutting_down = self.lifecycle.is_shutting_down();
+        // With ZooKeeper, the controller says what to stop.
+        let shutting_down = self.lifecycle.is_shutting_down() && !self.membership.is_by_zookeeper();
         let leader = state.leader?;
         if shutting_down && !state.isr.contains(&self.shared.id) {
             return None;
@@ -259,4 +307,42 @@ pub(super) struct StartFetching {
     pub leader: BrokerId,
     /// The broker followed another one before, or led.
     pub is_new_leader: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use acklab_vocab::ids::{BrokerList, PartitionEpoch};
+    use acklab_vocab::version::KafkaVersion;
+
+    #[track_caller]
+    fn check(version: (u8, u8, u8), leader: u16, epoch: u32, expected: bool) {
+        let (major, minor, patch) = version;
+        let rules = ProtocolRules::of(KafkaVersion::new(major, minor, patch));
+        let state = PartitionState {
+            partition: TopicPartition::new(0, 0),
+            replicas: BrokerList::new(),
+            isr: BrokerList::new(),
+            eligible: BrokerList::new(),
+            leader: Some(BrokerId(leader)),
+            leader_epoch: LeaderEpoch(epoch),
+            partition_epoch: PartitionEpoch(0),
+            recovering: false,
+        };
+        let anew = begins_anew(rules, Some(BrokerId(2)), LeaderEpoch(5), &state);
+        assert_eq!(anew, expected, "{version:?}: leader {leader} in epoch {epoch}");
+    }
+
+    #[test]
+    fn whether_a_follower_of_the_same_leader_truncates_depends_on_the_version() {
+        for version in [(0, 10, 2), (1, 1, 0), (2, 0, 0)] {
+            check(version, 3, 6, true);
+            check(version, 2, 6, false);
+            check(version, 2, 7, false);
+        }
+        check((2, 0, 1), 2, 6, false);
+        check((2, 0, 1), 2, 7, true);
+        check((2, 1, 0), 2, 6, true);
+        check((3, 9, 0), 2, 6, true);
+    }
 }

@@ -11,3 +11,4 @@ mod sessions;
 mod transaction_bench;
 mod transactional_offsets;
 mod transactions;
+mod zookeeper;

@@ -3,14 +3,17 @@
 use super::Broker;
 use super::group_coordinator::GroupView;
 use super::lifecycle::BrokerState;
+use super::metadata_fetch::MetadataFetch;
 use super::partition::{Partition, Role};
 use super::transaction_coordinator::TransactionView;
 use crate::disk::Disk;
 use acklab_vocab::ids::{
-    BrokerEpoch, BrokerId, BrokerList, ControllerId, LeaderEpoch, MetadataOffset, Offset,
-    PartitionEpoch, TopicPartition,
+    BrokerEpoch, BrokerId, BrokerList, ControllerEpoch, ControllerId, LeaderEpoch, MetadataOffset,
+    Offset, PartitionEpoch, TopicPartition,
 };
 use acklab_vocab::time::SimTime;
+use acklab_vocab::trace::ZooKeeperState;
+use acklab_vocab::zookeeper::SessionId;
 
 /// A broker at an instant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,12 +30,35 @@ pub struct BrokerView {
     pub controller: Option<ControllerId>,
     /// Up to where it has applied the metadata log (exclusive).
     pub metadata_offset: MetadataOffset,
+    /// What it has by ZooKeeper, in that mode.
+    pub zookeeper: Option<ZooKeeperModeView>,
     /// Its partitions, ascending.
     pub partitions: Vec<PartitionView>,
     /// The groups that it coordinates, ascending.
     pub groups: Vec<GroupView>,
     /// The transactional ids that it coordinates, ascending.
     pub transactions: Vec<TransactionView>,
+}
+
+/// What a broker has by ZooKeeper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ZooKeeperModeView {
+    /// How its client stands.
+    pub state: ZooKeeperState,
+    /// Its session.
+    pub session: Option<SessionId>,
+    /// It is the controller, as far as it knows.
+    pub is_controller: bool,
+    /// The controller that it heard of last.
+    pub controller: Option<BrokerId>,
+    /// The newest epoch of a controller that it has heard of.
+    pub controller_epoch: ControllerEpoch,
+    /// Partitions whose lock is held while their ISR is being written to ZooKeeper.
+    pub locked_partitions: usize,
+    /// Requests that hold a thread and wait for such a lock.
+    pub waiting_requests: usize,
+    /// Requests that wait for a thread, because all of them are held.
+    pub queued_requests: usize,
 }
 
 /// A partition on a broker.
@@ -100,13 +126,15 @@ impl BrokerView {
         let view = |partition| PartitionView::of(broker, partition, disk);
         let mut partitions: Vec<PartitionView> = broker.replicas.iter().map(view).collect();
         partitions.sort_unstable_by_key(|view| view.partition);
+        let observer = broker.membership.observer();
         BrokerView {
             id: broker.shared.id,
             state: broker.lifecycle.state(),
             broker_epoch: broker.shared.broker_epoch,
             fenced: broker.shared.image.is_fenced(broker.shared.id),
-            controller: broker.metadata_fetch.controller().map(|(controller, _)| controller),
-            metadata_offset: broker.metadata_fetch.applied(),
+            controller: observer.and_then(|own| own.controller()).map(|(controller, _)| controller),
+            metadata_offset: observer.map_or(MetadataOffset(0), MetadataFetch::applied),
+            zookeeper: broker.zookeeper_view(),
             partitions,
             groups: broker.group_views(),
             transactions: broker.transaction_coordinator.views(),

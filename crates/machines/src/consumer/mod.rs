@@ -43,7 +43,7 @@ use acklab_vocab::ids::{
 };
 use acklab_vocab::record::RecordBatch;
 use acklab_vocab::time::{SimDuration, SimTime};
-use acklab_vocab::trace::{CommitFailure, CommitTrigger};
+use acklab_vocab::trace::{ClientException, CommitFailure, CommitTrigger};
 use classic::{ClassicMember, MemberState};
 use close::CloseStage;
 use commits::Commits;
@@ -105,6 +105,10 @@ pub enum ConsumerCall {
     /// `seek()` of every owned partition back to the group's committed offset (by
     /// `auto.offset.reset` where there is none), as after an aborted transaction. Returns at once.
     SeekToCommitted,
+    /// The application begins or ends a stretch of work that lets no other thread of its process
+    /// run: C code that keeps Python's interpreter lock. Not answered. Only a library whose threads
+    /// need that lock takes notice of it.
+    HoldsInterpreter(bool),
     /// `close()`: commits first if auto-commit is on, leaves the group, closes the connections.
     /// Answered by [`ConsumerReport::Closed`].
     Close,
@@ -139,6 +143,9 @@ pub enum ConsumerReport {
     },
     /// `poll()` throws: no position and no reset policy, a fenced static member.
     Failed(ErrorCode),
+    /// The call throws, with an exception of the ZooKeeper era: instead of [`ConsumerReport::Polled`]
+    /// or [`ConsumerReport::Committed`].
+    Raised(ClientException),
     /// `close()` has returned; nothing more comes.
     Closed,
 }

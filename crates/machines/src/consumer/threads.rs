@@ -209,6 +209,7 @@ impl Consumer {
                 }
             }
             ConsumerCall::SeekToCommitted => self.on_call_seek_to_committed(),
+            ConsumerCall::HoldsInterpreter(_) => {}
             ConsumerCall::Close => self.on_call_close(cx),
         }
     }

@@ -1,9 +1,9 @@
 //! Producers: the client libraries that turn an application's records into batches at partition
 //! leaders.
 //!
-//! [`java`] is Kafka's own client, [`librdkafka`] the C library under most others. They share the
-//! connections and the metadata ([`client`](crate::client)), the hashes of partitioners, and what
-//! they tell the application and the trace.
+//! [`java`] is Kafka's own client, [`librdkafka`] the C library under most others; [`scala`] is the
+//! client of 0.8. The first two share the connections and the metadata ([`client`](crate::client)) and
+//! the hashes of partitioners, all of them what they tell the application and the trace.
 //!
 //! An application calls [`ProducerCall::Send`] as often as it likes. Its thread may be blocked
 //! inside (Java: `max.block.ms`); later records then wait for it, in order.
@@ -11,6 +11,7 @@
 mod hash;
 pub mod java;
 pub mod librdkafka;
+pub mod scala;
 #[cfg(test)]
 mod testing;
 mod view;
@@ -31,6 +32,7 @@ use acklab_vocab::record::{RECORD_OVERHEAD_BYTES, Record};
 use acklab_vocab::trace::{SendOutcome, TraceEvent};
 use java::JavaProducer;
 use librdkafka::LibrdkafkaProducer;
+use scala::ScalaProducer;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -188,6 +190,8 @@ pub enum Producer {
     Java(Box<JavaProducer>),
     /// The C library.
     Librdkafka(Box<LibrdkafkaProducer>),
+    /// The client of 0.8.
+    Scala(Box<ScalaProducer>),
 }
 
 impl Producer {
@@ -200,7 +204,9 @@ impl Producer {
             ProducerConfig::Librdkafka(config) => {
                 Producer::Librdkafka(Box::new(LibrdkafkaProducer::boot(cx, config, &setup)))
             }
-            ProducerConfig::Scala(_) => todo!("the Scala producer"),
+            ProducerConfig::Scala(config) => {
+                Producer::Scala(Box::new(ScalaProducer::boot(cx, config, &setup)))
+            }
         }
     }
 
@@ -211,6 +217,7 @@ impl Producer {
         match self {
             Producer::Java(producer) => producer.is_idle(),
             Producer::Librdkafka(producer) => producer.is_idle(),
+            Producer::Scala(producer) => producer.is_idle(),
         }
     }
 
@@ -220,6 +227,7 @@ impl Producer {
         match self {
             Producer::Java(producer) => producer.view(),
             Producer::Librdkafka(producer) => producer.view(),
+            Producer::Scala(producer) => producer.view(),
         }
     }
 }
@@ -233,6 +241,7 @@ impl Machine for Producer {
         match self {
             Producer::Java(producer) => producer.handle(cx, input),
             Producer::Librdkafka(producer) => producer.handle(cx, input),
+            Producer::Scala(producer) => producer.handle(cx, input),
         }
     }
 }

@@ -105,6 +105,21 @@ pub const GROUP_TERMS: &[Term] = &[
     ),
 ];
 
+/// What only consumers have that share partitions out by ZooKeeper.
+pub const SHARING_TERMS: &[Term] = &[
+    term(
+        "session",
+        "A client's bond with ZooKeeper: it expires when the ensemble has not heard of the client for \
+         its timeout, and what the client has claimed goes with it.",
+    ),
+    term("owner by ZooKeeper", "The consumer that a znode in ZooKeeper names for a partition."),
+    term(
+        "two owners",
+        "Two running consumers read one partition, each by its own account its owner. Nothing fences \
+         the one that ZooKeeper does not name.",
+    ),
+];
+
 /// What a sweep says over many histories.
 pub const SWEEP_TERMS: &[Term] = &[
     term(

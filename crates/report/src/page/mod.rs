@@ -9,7 +9,9 @@ pub mod run;
 mod style;
 mod table;
 
-pub use glossary::{GROUP_TERMS, RECORD_TERMS, REPLICATION_TERMS, SWEEP_TERMS, Term};
+pub use glossary::{
+    GROUP_TERMS, RECORD_TERMS, REPLICATION_TERMS, SHARING_TERMS, SWEEP_TERMS, Term,
+};
 pub use table::{Cell, CellKind, Column, Table};
 
 use askama::Template;

@@ -6,7 +6,9 @@ mod state;
 mod tables;
 mod time;
 
-use super::{GROUP_TERMS, Html, Page, RECORD_TERMS, REPLICATION_TERMS, Section, Term, shell};
+use super::{
+    GROUP_TERMS, Html, Page, RECORD_TERMS, REPLICATION_TERMS, SHARING_TERMS, Section, Term, shell,
+};
 use crate::life::{self, LifeFigure};
 use crate::plot::micros;
 use crate::run::model::{Head, Representative, RunPage};
@@ -165,7 +167,9 @@ fn lives_section(page: &RunPage, lives: &[LifeFigure]) -> Html {
 /// The words that this page uses.
 fn glossary(page: &RunPage) -> Vec<Term> {
     let groups = if page.groups.is_empty() { &[] } else { GROUP_TERMS };
-    [RECORD_TERMS, REPLICATION_TERMS, groups].concat()
+    let is_shared_out = page.groups.shown.iter().any(|group| group.sharing.is_some());
+    let sharing = if is_shared_out { SHARING_TERMS } else { &[] };
+    [RECORD_TERMS, REPLICATION_TERMS, groups, sharing].concat()
 }
 
 /// What an index of reports shows.

@@ -2,14 +2,16 @@
 
 use acklab_verdict::groups::rebalances::Rebalance;
 use acklab_verdict::{GroupVerdict, Verdict, names};
+use acklab_vocab::config::GroupLibrary;
 use acklab_vocab::ids::NodeId;
 use acklab_vocab::trace::{CommitStyle, GroupHeader};
 use std::collections::BTreeMap;
 
 use super::bands::standstills_of;
+use super::ensemble::numbers;
 use super::model::{
     Axis, GroupPanel, Listed, OwnerRow, OwnerSpan, ProgressRow, RebalanceRow, RefusedCommit,
-    Series, Span,
+    Series, SharingPanel, Span,
 };
 use super::panels::bucket_series;
 use super::recorder::{ApplicationTracks, GroupTracks, ReadingTracks, Recording, Refused};
@@ -106,7 +108,15 @@ impl Subject<'_> {
             commits_accepted: bucket_series("commits", &commits),
             commits_refused: Listed::first(refused.collect(), SPANS),
             refused_by_error: by_error(&self.tracks.refused),
+            sharing: of_group
+                .filter(|of| of.sharing.is_some())
+                .map(|of| SharingPanel { claims: self.claims(), numbers: numbers(of) }),
         }
+    }
+
+    /// Its consumers share partitions out by ZooKeeper, without generations.
+    fn is_balanced(&self) -> bool {
+        matches!(self.header.library, GroupLibrary::Balanced(_))
     }
 
     fn partition_name(&self, index: usize) -> String {
@@ -194,9 +204,31 @@ impl Subject<'_> {
                     to_us,
                     members: owners.filter_map(place).collect(),
                     generation: generation
-                        .filter(|_| !self.header.assigns_itself)
+                        .filter(|_| !self.header.assigns_itself && !self.is_balanced())
                         .and_then(|generation| u64::try_from(generation).ok()),
                 }
+            });
+            OwnerRow {
+                partition: self.partition_name(reading.partition),
+                spans: Listed::first(spans.collect(), SPANS),
+            }
+        });
+        Listed::first(rows.collect(), OWNER_ROWS)
+    }
+
+    /// Whom ZooKeeper names the owner of each partition.
+    fn claims(&self) -> Listed<OwnerRow> {
+        let all = self
+            .tracks
+            .readings
+            .iter()
+            .filter_map(|reading| Some((reading, self.group?.claims.get(reading.partition)?)));
+        let rows = all.map(|(reading, claims)| {
+            let spans = claims.spans(self.axis.end_us).map(|(from_us, to_us, list)| {
+                let owners = self.recording.lists.get(list).iter();
+                let place = |owner: &u16| self.nodes.iter().position(|of| of.0 == *owner);
+                let members = owners.filter_map(place).collect();
+                OwnerSpan { from_us, to_us, members, generation: None }
             });
             OwnerRow {
                 partition: self.partition_name(reading.partition),

@@ -274,6 +274,9 @@ fn setup(scenario: &Scenario, header: &RunHeader) -> Vec<Named> {
     let cluster = &scenario.cluster;
     let shared = cluster.controllers().iter().filter(|(_, broker)| broker.is_some()).count();
     let controllers = match shared {
+        _ if !cluster.zookeeper().is_empty() => {
+            counted(cluster.zookeeper().len() as u64, "ZooKeeper server")
+        }
         0 => counted(cluster.controllers().len() as u64, "controller"),
         _ => format!(
             "{}, {shared} of them in a broker's process",

@@ -7,6 +7,7 @@
 
 mod bands;
 mod causes;
+mod ensemble;
 mod group_panels;
 mod head;
 mod history;
@@ -95,6 +96,7 @@ fn page(case: &Case, outcome: &Outcome, recorded: Recorded, say: Commands<'_>) -
         ),
         partitions: panels::partitions(&recording, verdict, &chosen, &axis, points),
         partition_table: panels::partition_table(&recording, verdict, &chosen, &axis),
+        ensemble: ensemble::ensemble(&recording, verdict, &axis),
         groups: group_panels::groups(&recording, verdict, &chosen, &axis, points),
         state: history::history(&recording, verdict, &chosen, &axis),
     }

@@ -7,12 +7,14 @@
 
 mod groups;
 mod partitions;
+mod zookeeper;
 
 use acklab_vocab::ids::{GroupIndex, RecordId};
 use serde::Serialize;
 
 pub use self::groups::*;
 pub use self::partitions::*;
+pub use self::zookeeper::*;
 
 use super::state::StateHistory;
 
@@ -48,6 +50,9 @@ pub struct RunPage {
     /// Every partition of the application's topics in a line, and internal ones to which something
     /// happened.
     pub partition_table: Listed<PartitionRow>,
+    /// The ZooKeeper ensemble, if the cluster has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ensemble: Option<EnsemblePanel>,
     /// Consumer applications.
     pub groups: Listed<GroupPanel>,
     /// The cluster's state over time, for the slider, and at the end.

@@ -6,6 +6,7 @@
 
 mod groups;
 mod lists;
+mod zookeeper;
 
 use acklab_verdict::groups::Groups;
 use acklab_verdict::world::World;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 
 pub use groups::STATES;
 pub use lists::Lists;
+pub use zookeeper::EnsembleTracks;
 
 use super::model::Mark;
 use super::state::NOTHING;
@@ -53,6 +55,8 @@ pub struct Recording {
     pub groups: Vec<GroupTracks>,
     /// By [`GroupIndex`](acklab_vocab::ids::GroupIndex).
     pub applications: Vec<ApplicationTracks>,
+    /// The ZooKeeper ensemble, if there is one.
+    pub ensemble: Option<EnsembleTracks>,
     /// Faults, in the order in which they began.
     pub faults: Vec<FaultSpan>,
     /// When the workload ended.
@@ -112,6 +116,9 @@ pub struct GroupTracks {
     pub coordinator: Track,
     /// By dense index of the partition: the committed offset, or [`NOTHING`].
     pub committed: Vec<Track>,
+    /// By dense index of the partition, with an ensemble only: whom ZooKeeper names its owner, an
+    /// index into [`Recording::lists`].
+    pub claims: Vec<Track>,
 }
 
 /// A consumer application over time.
@@ -203,14 +210,19 @@ impl Observer for RunRecorder {
 impl Recording {
     fn new(header: &RunHeader, world: &World, groups: &Groups) -> Self {
         let applications = groups.applications.iter().map(ApplicationTracks::new);
-        let committed = || world.partitions.iter().map(|_| Track::default()).collect();
-        let of_group = |_| GroupTracks { committed: committed(), ..GroupTracks::default() };
+        let committed =
+            || -> Vec<Track> { world.partitions.iter().map(|_| Track::default()).collect() };
+        let ensemble = EnsembleTracks::of(header);
+        let claims = || ensemble.iter().flat_map(|_| committed()).collect();
+        let of_group =
+            |_| GroupTracks { committed: committed(), claims: claims(), ..GroupTracks::default() };
         let mut recording = Recording {
             header: Some(header.clone()),
             processes: header.nodes.iter().map(|_| Track::default()).collect(),
             partitions: world.partitions.iter().map(|of| PartitionTracks::new(of.id)).collect(),
             groups: groups.groups.iter().map(of_group).collect(),
             applications: applications.collect(),
+            ensemble,
             ..Recording::default()
         };
         recording.processes.iter_mut().for_each(|process| process.set(0, NOTHING));
@@ -244,6 +256,13 @@ impl Recording {
                 let Some(index) = world.index_of(state.partition) else { return };
                 self.partition_changed(world, stamped, index);
             }
+            TraceEvent::ZooKeeperLeaderElected { .. }
+            | TraceEvent::ZooKeeperSessionOpened { .. }
+            | TraceEvent::ZooKeeperSessionEnded { .. }
+            | TraceEvent::PartitionClaimed { .. }
+            | TraceEvent::PartitionReleased { .. }
+            | TraceEvent::ControllerElected { .. }
+            | TraceEvent::ControllerResigned { .. } => self.observe_zookeeper(world, stamped),
             _ => self.observe_groups(world, groups, stamped),
         }
     }

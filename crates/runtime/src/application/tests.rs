@@ -53,6 +53,7 @@ fn spec(commit: CommitStyle, per_record: SimDuration) -> GroupSpec {
             per_record: Span::Exactly(per_record),
             slow: None,
             poison: Vec::new(),
+            holds_interpreter_lock: false,
         },
         commit,
         on_commit_failure: ApplicationReaction::Stopped,

@@ -4,11 +4,12 @@ use crate::decode::{Fields, Variant, duration, integer, list, scaled, text};
 use crate::diagnostic::{Finding, Report};
 use crate::expect::{
     Bound, COMMIT_EXCEPTIONS, COUNTER_NAMES, Comparison, Counter, CounterUnit, Expectation,
-    Quantity, Relation, ShareExpectation,
+    Quantity, Reach, Relation, ShareExpectation,
 };
 use crate::syntax::{Node, Value};
 use acklab_verdict::Cause;
 use acklab_vocab::error::ErrorCode;
+use acklab_vocab::trace::ClientException;
 
 /// What is expected of a variant in every seed: what the base expects, except of the numbers that
 /// the variant speaks of itself.
@@ -68,6 +69,7 @@ fn all<T>(
 fn expectation(node: &Node, groups: &[String], report: &mut Report) -> Option<Expectation> {
     let mut names = COUNTER_NAMES.to_vec();
     names.extend(["Cause", "OfAcked", "CommitErrors", "Group"]);
+    names.extend(REACHES.map(Reach::name));
     let variant = Variant::of(node, "an expectation", &names, report)?;
     match variant.name {
         "Group" => {
@@ -90,6 +92,14 @@ fn expectation(node: &Node, groups: &[String], report: &mut Report) -> Option<Ex
             let bound = fields.required("bound", report)?;
             let bound = bound_of(bound, BoundUnit::Count, report);
             Some(Expectation { quantity: Quantity::CommitErrors(error?), bound: bound? })
+        }
+        "Exceptions" | "LoggedExceptions" => {
+            let fields = variant.fields(&["exception", "bound"], report)?;
+            let name = exception(fields.required("exception", report)?, report);
+            let bound = fields.required("bound", report)?;
+            let bound = bound_of(bound, BoundUnit::Count, report);
+            let quantity = Quantity::Exceptions(name?, reach_named(variant.name));
+            Some(Expectation { quantity, bound: bound? })
         }
         "OfAcked" => {
             let fields = variant.fields(&["counter", "bound"], report)?;
@@ -115,14 +125,16 @@ fn of_group(
 ) -> Option<Quantity> {
     let fits = match &quantity {
         Quantity::Counter(counter) => counter.is_of_groups(),
-        Quantity::Cause(_) | Quantity::CommitErrors(_) => true,
+        Quantity::Cause(_) | Quantity::CommitErrors(_) | Quantity::Exceptions(..) => true,
         Quantity::ShareOfAcked(_) | Quantity::OfGroup(..) => false,
     };
     if !fits {
         let names = Counter::ALL.iter().filter(|counter| counter.is_of_groups());
         let names: Vec<&str> = names.map(|counter| counter.name()).collect();
-        let finding = Finding::new("a group has no such number of its own")
-            .help(format!("it has {}, Cause and CommitErrors", names.join(", ")));
+        let finding = Finding::new("a group has no such number of its own").help(format!(
+            "it has {}, Cause, CommitErrors, Exceptions and LoggedExceptions",
+            names.join(", ")
+        ));
         report.error(node.span, finding);
         return None;
     }
@@ -147,6 +159,26 @@ fn commit_error(node: &Node, report: &mut Report) -> Option<String> {
     let names: Vec<&str> = codes.chain(COMMIT_EXCEPTIONS.iter().copied()).collect();
     if !names.contains(&name) {
         let finding = Finding::new(format!("there is no error `{name}`")).did_you_mean(name, names);
+        report.error(node.span, finding);
+        return None;
+    }
+    Some(name.to_owned())
+}
+
+const REACHES: [Reach; 2] = [Reach::Application, Reach::Log];
+
+fn reach_named(name: &str) -> Reach {
+    let found = REACHES.into_iter().find(|reach| reach.name() == name);
+    found.unwrap_or_else(|| panic!("{name} speaks of exceptions"))
+}
+
+/// An exception of a client library of the ZooKeeper era.
+fn exception(node: &Node, report: &mut Report) -> Option<String> {
+    let name = text(node, "the name of an exception", report)?;
+    let names = || ClientException::ALL.iter().map(|exception| exception.name());
+    if !names().any(|known| known == name) {
+        let finding =
+            Finding::new(format!("there is no exception `{name}`")).did_you_mean(name, names());
         report.error(node.span, finding);
         return None;
     }
@@ -205,6 +237,7 @@ fn known_variant(node: &Node, variants: &[&str], report: &mut Report) -> Option<
 fn quantity(node: &Node, groups: &[String], report: &mut Report) -> Option<Quantity> {
     let mut names = COUNTER_NAMES.to_vec();
     names.extend(["Cause", "CommitErrors", "Group"]);
+    names.extend(REACHES.map(Reach::name));
     let variant = Variant::of(node, "a counter", &names, report)?;
     match variant.name {
         "Group" => {
@@ -221,6 +254,11 @@ fn quantity(node: &Node, groups: &[String], report: &mut Report) -> Option<Quant
         "CommitErrors" => {
             let fields = variant.fields(&["error"], report)?;
             commit_error(fields.required("error", report)?, report).map(Quantity::CommitErrors)
+        }
+        "Exceptions" | "LoggedExceptions" => {
+            let fields = variant.fields(&["exception"], report)?;
+            let name = exception(fields.required("exception", report)?, report)?;
+            Some(Quantity::Exceptions(name, reach_named(variant.name)))
         }
         name => variant.bare(Quantity::Counter(counter_named(name)), report),
     }

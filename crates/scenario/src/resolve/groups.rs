@@ -5,7 +5,8 @@
 //! the application's own sets `enable.auto.commit` to false, as its author would have to.
 
 use super::Base;
-use super::clients::{Client, OLDEST_CONSUMER, member_config};
+use super::clients::{Client, Role, group_client_config};
+use super::group_checks::{check_balanced, check_members};
 use super::outputs::{OutputDraft, output};
 use super::properties::Properties;
 use super::transactions::TransactionalIds;
@@ -17,11 +18,12 @@ use crate::model::{
     Topic,
 };
 use crate::syntax::{Argument, Call, Node, Value};
-use acklab_vocab::config::{ConsumerLibrary, GroupClientConfig, GroupProtocol, MemberConfig};
+use acklab_vocab::config::{
+    BalancedLibrary, ConsumerLibrary, GroupClientConfig, GroupLibrary, GroupProtocol,
+};
 use acklab_vocab::ids::{GroupId, GroupInstanceId, ProducerIndex, RecordId, TopicId};
 use acklab_vocab::time::SimDuration;
 use acklab_vocab::trace::{ApplicationReaction, CommitStyle};
-use std::sync::Arc;
 
 pub(crate) const GROUP: &[&str] = &[
     "id",
@@ -40,7 +42,7 @@ pub(crate) const GROUP: &[&str] = &[
     "properties",
 ];
 
-const PROCESSING: &[&str] = &["per_record", "slow", "poison"];
+const PROCESSING: &[&str] = &["per_record", "slow", "poison", "holds_interpreter_lock"];
 
 /// What groups depend on.
 pub(super) struct Surroundings<'n> {
@@ -178,7 +180,7 @@ fn group(node: &Node, around: &Surroundings<'_>, report: &mut Report) -> Option<
         processing(node, around.producers, report)
     });
     let reaction = fields.or("on_commit_failure", ApplicationReaction::Stopped, report, reaction);
-    let (commit, config, instance_id) = committing(&fields, around, report)?;
+    let Committing { commit, config, instance_id } = committing(&fields, around, report)?;
     let in_transaction = commit.style == CommitStyle::InTransaction;
     let output = fields.or("output", None, report, |node, report| {
         output(node, around, in_transaction, report).map(Some)
@@ -186,7 +188,10 @@ fn group(node: &Node, around: &Surroundings<'_>, report: &mut Report) -> Option<
     let (output, name) = (output?, name?);
     let (members, assigns_itself): (u16, bool) = (members?, assigns_itself?);
     check_output(&fields, commit, output.as_ref(), &config, report)?;
-    check_brokers(&fields, &config, assigns_itself, around, report)?;
+    check_members(&fields, &config, assigns_itself, around, report)?;
+    let (topics, processing) = (topics?, processing?);
+    check_balanced(&fields, &config, commit.style, topics.len(), around, report)?;
+    note_interpreter_lock(&fields, &processing, &config, report);
     let scaled = around.faults.map_or(0, |faults| scaled_to(faults, &name));
     let from = from?;
     if from.is_none() && fields.get("stagger").is_some() {
@@ -199,20 +204,20 @@ fn group(node: &Node, around: &Surroundings<'_>, report: &mut Report) -> Option<
     let spec = GroupSpec {
         name,
         group: GroupId::default(),
-        topics: topics?,
+        topics,
         assigns_itself,
         members,
         instances: members.max(scaled),
         instance_ids: Vec::new(),
         from,
         stagger: stagger?,
-        processing: processing?,
+        processing,
         commit: commit.style,
         on_commit_failure: reaction?,
         workers: commit.workers,
         poll_timeout: poll_timeout?,
         output: None,
-        config: GroupClientConfig::Member(Arc::new(config)),
+        config,
     };
     let place = fields.get("properties").map_or(first_byte(fields.span), |node| node.span);
     Some(Draft { spec, id: id?, output, instance_id, place })
@@ -245,7 +250,7 @@ fn read_topics(fields: &Fields<'_>, topics: &[Topic], report: &mut Report) -> Op
 }
 
 const fn plain(per_record: DrawnSpan) -> Processing {
-    Processing { per_record, slow: None, poison: Vec::new() }
+    Processing { per_record, slow: None, poison: Vec::new(), holds_interpreter_lock: false }
 }
 
 /// A span for each record, or a struct that says more.
@@ -265,7 +270,30 @@ fn processing(node: &Node, producers: &[ProducerSpec], report: &mut Report) -> O
             items.iter().map(|node| poisoned(node, producers, report)).collect();
         poison.into_iter().collect()
     });
-    Some(Processing { per_record: per_record?, slow: slow?, poison: poison? })
+    let lock = fields.or("holds_interpreter_lock", false, report, boolean);
+    Some(Processing {
+        per_record: per_record?,
+        slow: slow?,
+        poison: poison?,
+        holds_interpreter_lock: lock?,
+    })
+}
+
+/// The lock matters to a library whose threads need it while the application works: here pykafka, whose ZooKeeper client
+/// pings from a thread of its own.
+fn note_interpreter_lock(
+    fields: &Fields<'_>,
+    processing: &Processing,
+    config: &GroupClientConfig,
+    report: &mut Report,
+) {
+    if processing.holds_interpreter_lock
+        && config.library() != GroupLibrary::Balanced(BalancedLibrary::Pykafka)
+    {
+        let place = fields.get("processing").map_or(fields.span, |node| node.span);
+        let finding = Finding::new("`holds_interpreter_lock` has an effect with Pykafka only");
+        report.warning(place, finding);
+    }
 }
 
 fn slow_period(node: &Node, report: &mut Report) -> Option<(SimDuration, SimDuration, DrawnSpan)> {
@@ -350,44 +378,57 @@ fn commit(node: &Node, report: &mut Report) -> Option<Commit> {
     Some(Commit { style, workers: workers? })
 }
 
-/// How the application commits, and the configuration that follows.
+/// How an application commits, and the configuration that follows.
+struct Committing {
+    commit: Commit,
+    config: GroupClientConfig,
+    /// `group.instance.id`
+    instance_id: Option<String>,
+}
+
 fn committing(
     fields: &Fields<'_>,
     around: &Surroundings<'_>,
     report: &mut Report,
-) -> Option<(Commit, MemberConfig, Option<String>)> {
+) -> Option<Committing> {
     let chosen = match fields.get("commit") {
         None => None,
         Some(node) => Some(commit(node, report)?),
     };
-    let client = Client::of(fields, around.base, OLDEST_CONSUMER, report)?;
+    let client = Client::of(fields, around.base, Role::Group, report)?;
     let (scope, version) = client.consumer_scope();
     let mut properties = Properties::of(fields.get("properties"), scope, version, report)?;
-    if let Some((place, _)) = properties.place("group.id") {
-        let finding = Finding::new("the group's own field `id` is its `group.id`")
+    let group_id = if client == Client::Pykafka { "consumer_group" } else { "group.id" };
+    if let Some((place, _)) = properties.place(group_id) {
+        let message = format!("the group's own field `id` is its `{group_id}`");
+        let finding = Finding::new(message)
             .help("leave the property out; `name` may tell two applications of one group apart");
         report.error(place, finding);
         return None;
     }
-    let auto = properties.value(AUTO_COMMIT).map(|value| value.eq_ignore_ascii_case("true"));
+    let name = client.auto_commit_property();
+    let auto = properties.value(name).map(|value| value.eq_ignore_ascii_case("true"));
     if let Some(commit) = chosen {
         let by_client = matches!(commit.style, CommitStyle::Auto | CommitStyle::HandedToWorkers);
         match auto {
             Some(auto) if auto != by_client => {
-                contradicted(fields, &properties, by_client, report);
+                contradicted(fields, &properties, (name, by_client), report);
                 return None;
             }
-            None if !by_client => properties.imply(AUTO_COMMIT, "false"),
+            None if by_client != client.commits_by_default() => {
+                properties.imply(name, if by_client { "true" } else { "false" });
+            }
             Some(_) | None => {}
         }
     }
-    let config = member_config(client, &properties, around.base, report)?;
-    let default = match auto.unwrap_or(true) {
+    let config = group_client_config(client, &properties, around.base, report)?;
+    let default = match auto.unwrap_or(client.commits_by_default()) {
         true => CommitStyle::Auto,
         false => CommitStyle::SyncPerBatch,
     };
     let chosen = chosen.unwrap_or(Commit { style: default, workers: 1 });
-    if chosen.style == CommitStyle::HandedToWorkers && !config.auto_offset_store {
+    let stores = config.member().is_none_or(|member| member.auto_offset_store);
+    if chosen.style == CommitStyle::HandedToWorkers && !stores {
         let place = properties.place(OFFSET_STORE).map_or(fields.span, |(_, value)| value);
         let finding = Finding::new(
             "`enable.auto.offset.store` false contradicts `commit`: workers store no offsets here",
@@ -396,26 +437,27 @@ fn committing(
         report.error(place, finding);
         return None;
     }
-    let instance_id = properties.value("group.instance.id").filter(|_| config.is_static);
+    let is_static = config.member().is_some_and(|member| member.is_static);
+    let instance_id = properties.value("group.instance.id").filter(|_| is_static);
     let instance_id = instance_id.map(str::to_owned);
-    Some((chosen, config, instance_id))
+    Some(Committing { commit: chosen, config, instance_id })
 }
 
 fn contradicted(
     fields: &Fields<'_>,
     properties: &Properties,
-    by_client: bool,
+    (name, by_client): (&'static str, bool),
     report: &mut Report,
 ) {
-    let place = properties.place(AUTO_COMMIT).map_or(fields.span, |(_, value)| value);
+    let place = properties.place(name).map_or(fields.span, |(_, value)| value);
     let finding = match by_client {
-        true => Finding::new(
-            "`enable.auto.commit` false contradicts `commit`, which leaves it to the client",
-        )
+        true => Finding::new(format!(
+            "`{name}` false contradicts `commit`, which leaves it to the client"
+        ))
         .help("leave the property out, or choose SyncPerBatch, Async, … or Never"),
-        false => Finding::new(
-            "`enable.auto.commit` true contradicts `commit`: the application commits itself",
-        )
+        false => Finding::new(format!(
+            "`{name}` true contradicts `commit`: the application commits itself"
+        ))
         .help("leave the property out: `commit` sets it to false"),
     };
     report.error(place, finding);
@@ -426,7 +468,7 @@ fn check_output(
     fields: &Fields<'_>,
     commit: Commit,
     output: Option<&OutputDraft>,
-    config: &MemberConfig,
+    config: &GroupClientConfig,
     report: &mut Report,
 ) -> Option<()> {
     let in_transaction = commit.style == CommitStyle::InTransaction;
@@ -438,7 +480,7 @@ fn check_output(
             Finding::new("a transaction holds what the application writes, and it writes nothing")
                 .help("give it an output: (name: \"copy\", topic: …)"),
         ),
-        (true, _) if config.library != ConsumerLibrary::Java => (
+        (true, _) if config.library() != GroupLibrary::Member(ConsumerLibrary::Java) => (
             place("client"),
             Finding::new("only Java's consumer commits in transactions here")
                 .help("leave the group's `client` out"),
@@ -449,39 +491,6 @@ fn check_output(
                 .help("set commit: InTransaction, or leave `transactional.id` out"),
         ),
         (true, _) | (false, None) => return Some(()),
-    };
-    report.error(place, finding);
-    None
-}
-
-/// What the brokers would refuse every JoinGroup for, so that the group could never form.
-fn check_brokers(
-    fields: &Fields<'_>,
-    config: &MemberConfig,
-    assigns_itself: bool,
-    around: &Surroundings<'_>,
-    report: &mut Report,
-) -> Option<()> {
-    if assigns_itself {
-        return Some(());
-    }
-    let brokers = &around.cluster.broker_config.groups;
-    let place = fields.get("properties").map_or(first_byte(fields.span), |node| node.span);
-    let (least, most) = (brokers.min_session_timeout, brokers.max_session_timeout);
-    let session = config.session_timeout;
-    let finding = match config.protocol {
-        GroupProtocol::Consumer if !brokers.consumer_protocol => Finding::new(
-            "the brokers do not take part in `group.protocol` consumer",
-        )
-        .help("add it to their `group.coordinator.rebalance.protocols`: \"classic,consumer\""),
-        GroupProtocol::Classic if !(least..=most).contains(&session) => Finding::new(format!(
-            "the brokers refuse a `session.timeout.ms` of {session} (INVALID_SESSION_TIMEOUT)"
-        ))
-        .help(format!(
-            "they accept {least} to {most}: `group.min.session.timeout.ms`, \
-             `group.max.session.timeout.ms`"
-        )),
-        GroupProtocol::Classic | GroupProtocol::Consumer => return Some(()),
     };
     report.error(place, finding);
     None
@@ -530,8 +539,6 @@ fn scaled_to(node: &Node, group: &str) -> u16 {
         Value::Boolean(_) | Value::Number(_) | Value::Text(_) | Value::Map(_) | Value::Call(_) => 0,
     }
 }
-
-const AUTO_COMMIT: &str = "enable.auto.commit";
 
 const OFFSET_STORE: &str = "enable.auto.offset.store";
 

@@ -6,6 +6,7 @@ mod cluster;
 mod environment;
 mod expectations;
 mod faults;
+mod group_checks;
 mod groups;
 mod names;
 mod outputs;
@@ -16,6 +17,7 @@ mod transactions;
 mod triggers;
 mod workload;
 
+pub(crate) use cluster::{has_effect, is_zookeeper};
 pub(crate) use environment::{DISK, NETWORK};
 pub(crate) use expectations::{comparisons, expectations, share_expectations};
 pub(crate) use faults::FAULT;
@@ -112,10 +114,11 @@ pub(crate) fn scenario(
     };
     let (groups, group_ids) = groups::groups(fields.get("groups"), &around, &mut ids, report)?;
     let transactional_ids = ids.into_names();
+    let commits_to_kafka = groups.iter().any(|group| group.config.commits_to_kafka());
     let place = fields.get("cluster").map_or(fields.span, |node| node.span);
     let internal = topics::internal_topics(
         &mut topics,
-        (!groups.is_empty(), !transactional_ids.is_empty()),
+        (commits_to_kafka, !transactional_ids.is_empty()),
         &base,
         (cluster.brokers.len(), &broker_properties),
         place,
@@ -174,6 +177,11 @@ pub(crate) struct Base<'n> {
 }
 
 impl Base<'_> {
+    /// Version of the brokers.
+    const fn kafka(&self) -> KafkaVersion {
+        self.kafka
+    }
+
     /// The rules of a client's version, with the same switches.
     fn client_rules(&self, version: KafkaVersion) -> ProtocolRules {
         let mut rules = ProtocolRules::of(version);
@@ -187,21 +195,7 @@ impl Base<'_> {
 }
 
 fn kafka(fields: &Fields<'_>, report: &mut Report) -> Option<KafkaVersion> {
-    let node = fields.required("kafka", report)?;
-    let version = version(node, report)?;
-    if version < OLDEST_KRAFT {
-        let finding = Finding::new(format!("Kafka {version} runs with ZooKeeper only"))
-            .label("older than KRaft")
-            .help("the ZooKeeper mode is not yet modelled; KRaft begins with 2.8");
-        report.error(node.span, finding);
-        return None;
-    }
-    if version < FIRST_PRODUCTION_KRAFT {
-        let finding = Finding::new(format!("KRaft was not ready for production in {version}"))
-            .help("it is since 3.3");
-        report.warning(node.span, finding);
-    }
-    Some(version)
+    version(fields.required("kafka", report)?, report)
 }
 
 /// A version that was released, up to the newest modelled.
@@ -269,9 +263,6 @@ fn rules(node: &Node, report: &mut Report) -> Option<Vec<(ProtocolRule, bool)>> 
     Some(switched)
 }
 
-/// KRaft came as early access with 2.8.
-const OLDEST_KRAFT: KafkaVersion = KafkaVersion::new(2, 8, 0);
-const FIRST_PRODUCTION_KRAFT: KafkaVersion = KafkaVersion::new(3, 3, 0);
 const NEWEST_NAME: &str = "4.2";
 
 const DEFAULT_SETTLE: SimDuration = SimDuration::from_secs(600);

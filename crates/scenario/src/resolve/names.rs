@@ -1,18 +1,20 @@
 //! The names that faults and triggers may use, and their ids.
 
 use crate::decode::{integer, text};
-use crate::diagnostic::{Finding, Report};
+use crate::diagnostic::{Finding, Report, Span};
 use crate::model::{ProducerSpec, Scenario};
 use crate::syntax::Node;
 use acklab_vocab::ids::{
     BrokerId, ControllerId, GroupId, GroupIndex, ProducerIndex, RecordId, TopicId, TopicPartition,
-    TransactionalId,
+    TransactionalId, ZooKeeperServerId,
 };
 
 /// Who and what a scenario has.
 pub(crate) struct Names {
     brokers: u16,
     controllers: u16,
+    /// Servers of the ZooKeeper ensemble; none with KRaft.
+    zookeeper: u16,
     /// Name and partitions.
     topics: Vec<(String, u16)>,
     /// How many of these faults add.
@@ -46,6 +48,7 @@ impl Names {
         Names {
             brokers: partitions(scenario.cluster.brokers.len()),
             controllers: partitions(scenario.cluster.controllers().len()),
+            zookeeper: partitions(scenario.cluster.zookeeper().len()),
             topics: scenario
                 .topics
                 .iter()
@@ -74,9 +77,41 @@ impl Names {
         self.numbered(node, "broker", number, self.brokers, report).map(BrokerId)
     }
 
+    /// With ZooKeeper no process is a controller and nothing else.
     pub(crate) fn controller(&self, node: &Node, report: &mut Report) -> Option<ControllerId> {
+        if self.has_zookeeper() {
+            let finding = Finding::new("with ZooKeeper one of the brokers is the controller")
+                .help("name it by its role: ActiveController");
+            report.error(node.span, finding);
+            return None;
+        }
         let number: u64 = integer(node, "a controller", 0..=u64::MAX, report)?;
         self.numbered(node, "controller", number, self.controllers, report).map(ControllerId)
+    }
+
+    /// Whether the cluster keeps its metadata in ZooKeeper.
+    pub(crate) const fn has_zookeeper(&self) -> bool {
+        self.zookeeper > 0
+    }
+
+    pub(crate) fn zookeeper(&self, node: &Node, report: &mut Report) -> Option<ZooKeeperServerId> {
+        let number: u64 = integer(node, "a server of the ensemble", 0..=u64::MAX, report)?;
+        if !self.has_zookeeper() {
+            self.need_zookeeper(node.span, report)?;
+        }
+        let server = self.numbered(node, "ZooKeeper server", number, self.zookeeper, report);
+        server.map(ZooKeeperServerId)
+    }
+
+    /// Reports that there is no ensemble, if there is none.
+    pub(crate) fn need_zookeeper(&self, place: Span, report: &mut Report) -> Option<()> {
+        if self.has_zookeeper() {
+            return Some(());
+        }
+        let finding = Finding::new("this cluster has no ZooKeeper: it keeps its metadata itself")
+            .help("cluster: (…, mode: ZooKeeper(servers: 3)), with kafka 3.9 or older");
+        report.error(place, finding);
+        None
     }
 
     fn numbered(

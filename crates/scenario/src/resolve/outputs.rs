@@ -1,6 +1,6 @@
 //! What a consumer application writes for each record that it has processed.
 
-use super::clients::{Client, producer_config};
+use super::clients::{Client, Role, producer_config};
 use super::groups::Surroundings;
 use super::properties::Properties;
 use super::transactions::TransactionalIds;
@@ -11,7 +11,6 @@ use crate::model::{Output, OutputTransactions};
 use crate::syntax::Node;
 use acklab_vocab::config::ProducerConfig;
 use acklab_vocab::ids::{ProducerIndex, TopicId};
-use acklab_vocab::version::KafkaVersion;
 use std::sync::Arc;
 
 pub(crate) const OUTPUT: &[&str] = &[
@@ -68,7 +67,7 @@ pub(super) fn output(
         report.error(node.span, finding);
         return None;
     }
-    let client = Client::of(&fields, around.base, KafkaVersion::OLDEST, report)?;
+    let client = Client::of(&fields, around.base, Role::Producer, report)?;
     let (scope, version) = client.producer_scope();
     let mut properties = Properties::of(fields.get("properties"), scope, version, report)?;
     let name = name?;

@@ -20,6 +20,9 @@ const TARGETS: &[&str] = &[
     "AnyMember",
     "CoordinatorOf",
     "TransactionCoordinatorOf",
+    "ZooKeeper",
+    "ZooKeeperLeader",
+    "ZooKeepers",
     "AnyBroker",
     "Any",
     "Brokers",
@@ -35,7 +38,7 @@ pub(super) enum Allowed {
     Everybody,
     /// Every process, and `Rest`.
     EverybodyOrRest,
-    /// Brokers and controllers: they have disks.
+    /// Brokers, controllers and servers of ZooKeeper: they have disks.
     Servers,
     /// Brokers only.
     Brokers,
@@ -58,11 +61,11 @@ pub(super) fn targets(
     let mut targets = Vec::with_capacity(nodes.len());
     for node in nodes {
         let target = target(node, names, report)?;
-        if !is_allowed(&target, allowed) {
+        if !is_allowed(&target, allowed, names) {
             let message = match allowed {
                 Allowed::Brokers => "this fault strikes brokers only",
                 Allowed::Orderly => "this fault strikes brokers and members of groups only",
-                Allowed::Servers => "this fault strikes brokers and controllers only",
+                Allowed::Servers => "this fault strikes servers only",
                 Allowed::Everybody | Allowed::EverybodyOrRest => {
                     "`Rest` stands on the other side of a target, and on one side only"
                 }
@@ -75,16 +78,20 @@ pub(super) fn targets(
     Some(targets)
 }
 
-fn is_allowed(target: &Target, allowed: Allowed) -> bool {
+fn is_allowed(target: &Target, allowed: Allowed, names: &Names) -> bool {
     match target {
+        Target::ActiveController | Target::Controllers if names.has_zookeeper() => true,
         Target::Broker(_)
         | Target::LeaderOf(_)
         | Target::FollowerOf(..)
         | Target::AnyBroker
         | Target::Brokers => true,
-        Target::Controller(_) | Target::ActiveController | Target::Controllers => {
-            !matches!(allowed, Allowed::Brokers | Allowed::Orderly)
-        }
+        Target::Controller(_)
+        | Target::ActiveController
+        | Target::Controllers
+        | Target::ZooKeeper(_)
+        | Target::ZooKeeperLeader
+        | Target::ZooKeepers => !matches!(allowed, Allowed::Brokers | Allowed::Orderly),
         Target::CoordinatorOf(_) | Target::TransactionCoordinatorOf(_) => true,
         Target::Member(..) | Target::OwnerOf(..) | Target::AnyMember(_) => {
             !matches!(allowed, Allowed::Brokers | Allowed::Servers)
@@ -96,7 +103,7 @@ fn is_allowed(target: &Target, allowed: Allowed) -> bool {
     }
 }
 
-fn target(node: &Node, names: &Names, report: &mut Report) -> Option<Target> {
+pub(super) fn target(node: &Node, names: &Names, report: &mut Report) -> Option<Target> {
     let variant = Variant::of(node, "a target", TARGETS, report)?;
     match variant.name {
         "Broker" => {
@@ -157,6 +164,16 @@ fn target(node: &Node, names: &Names, report: &mut Report) -> Option<Target> {
             let fields = variant.fields(&["id"], report)?;
             let id = names.transactional_id(fields.required("id", report)?, report);
             id.map(Target::TransactionCoordinatorOf)
+        }
+        "ZooKeeper" => {
+            let fields = variant.fields(&["server"], report)?;
+            names.zookeeper(fields.required("server", report)?, report).map(Target::ZooKeeper)
+        }
+        "ZooKeeperLeader" | "ZooKeepers" => {
+            names.need_zookeeper(variant.span, report)?;
+            let leader = variant.name == "ZooKeeperLeader";
+            let target = if leader { Target::ZooKeeperLeader } else { Target::ZooKeepers };
+            variant.bare(target, report)
         }
         "ActiveController" => variant.bare(Target::ActiveController, report),
         "AnyBroker" | "Any" => variant.bare(Target::AnyBroker, report),

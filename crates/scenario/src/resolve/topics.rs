@@ -11,6 +11,7 @@ use acklab_vocab::properties::{
     InternalTopic, Scope, TopicProperties, offsets_topic, topic_config, topic_defaults,
     transactions_topic,
 };
+use acklab_vocab::version::KafkaVersion;
 
 pub(crate) const TOPIC: &[&str] =
     &["partitions", "replication_factor", "assignments", "properties"];
@@ -203,6 +204,11 @@ fn internal(
     cluster: Span,
     report: &mut Report,
 ) -> Option<Topic> {
+    let mut shape = shape;
+    if inherited.base.kafka < FIRST_STRICT_INTERNAL_TOPICS {
+        let brokers = u16::try_from(inherited.brokers).unwrap_or(u16::MAX);
+        shape.replication_factor = shape.replication_factor.min(brokers);
+    }
     let replicas = usize::from(shape.replication_factor);
     if replicas > inherited.brokers {
         let place = inherited.properties.place(factor).map_or(cluster, |(_, value)| value);
@@ -225,6 +231,9 @@ fn internal(
     let at_first = assignments.len() as u16;
     Some(Topic { name: name.to_owned(), assignments, at_first, config, internal: true })
 }
+
+/// Before it, brokers made internal topics with as many replicas as there were brokers (KIP-115).
+const FIRST_STRICT_INTERNAL_TOPICS: KafkaVersion = KafkaVersion::new(0, 11, 0);
 
 const OFFSETS: &str = "__consumer_offsets";
 const TRANSACTIONS: &str = "__transaction_state";

@@ -1,10 +1,10 @@
 //! What a fault waits for.
 
 use super::names::Names;
-use super::targets::partition;
+use super::targets::{partition, target};
 use crate::decode::{Fields, Variant, integer, text};
 use crate::diagnostic::{Finding, Report};
-use crate::model::{FaultPhase, Trigger};
+use crate::model::{FaultPhase, Target, Trigger};
 use crate::syntax::{Node, Value};
 
 const TRIGGERS: &[&str] = &[
@@ -17,6 +17,10 @@ const TRIGGERS: &[&str] = &[
     "IsrShrunkTo",
     "IsrGrownTo",
     "Fenced",
+    "ControllerElected",
+    "ZooKeeperLeaderElected",
+    "SessionExpired",
+    "Claimed",
     "Processed",
     "RebalanceStarted",
     "GroupStable",
@@ -80,6 +84,29 @@ pub(super) fn trigger(
             let node = fields.required("broker", report)?;
             broker_of(node, names, report).map(Trigger::Fenced)
         }
+        "ControllerElected" => {
+            let fields = variant.fields(&["nth"], report)?;
+            nth(&fields, report).map(Trigger::ControllerElected)
+        }
+        "ZooKeeperLeaderElected" => {
+            names.need_zookeeper(variant.span, report)?;
+            let fields = variant.fields(&["nth"], report)?;
+            nth(&fields, report).map(Trigger::ZooKeeperLeaderElected)
+        }
+        "SessionExpired" => {
+            names.need_zookeeper(variant.span, report)?;
+            let fields = variant.fields(&["client", "nth"], report)?;
+            let client = client_of_zookeeper(fields.required("client", report)?, names, report);
+            let nth = nth(&fields, report);
+            Some(Trigger::SessionExpired(client?, nth?))
+        }
+        "Claimed" => {
+            names.need_zookeeper(variant.span, report)?;
+            let fields = variant.fields(&["group", "topic", "partition", "nth"], report)?;
+            let group = fields.required("group", report).and_then(|n| names.group_id(n, report));
+            let (partition, nth) = (partition(&fields, names, report), nth(&fields, report));
+            Some(Trigger::Claimed(group?, partition?, nth?))
+        }
         "Processed" => {
             let fields = variant.fields(&["group", "record"], report)?;
             let group = fields.required("group", report).and_then(|n| names.group(n, report));
@@ -115,6 +142,18 @@ pub(super) fn trigger(
             .map(|fault| Trigger::Fault(fault, FaultPhase::Ended)),
         other => unreachable!("{other} is not among the triggers"),
     }
+}
+
+/// Who has a session with ZooKeeper: a broker, or the instances of an application that it balances.
+fn client_of_zookeeper(node: &Node, names: &Names, report: &mut Report) -> Option<Target> {
+    let target = target(node, names, report)?;
+    if matches!(target, Target::Broker(_) | Target::Member(..)) {
+        return Some(target);
+    }
+    let finding = Finding::new("the session of a broker or of a consumer is meant")
+        .help("write Broker(1), Member(\"group\") or Member(\"group\", 0)");
+    report.error(node.span, finding);
+    None
 }
 
 /// `1`, or `Broker(1)` as everywhere else.

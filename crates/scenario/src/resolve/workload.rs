@@ -1,7 +1,7 @@
 //! Producers and plain readers.
 
 use super::Base;
-use super::clients::{Client, producer_config, reader_config};
+use super::clients::{Client, Role, producer_config, reader_config};
 use super::properties::Properties;
 use super::transactions::TransactionalIds;
 use crate::decode::{Fields, Variant, duration, integer, list, scaled, text};
@@ -13,7 +13,6 @@ use crate::syntax::Node;
 use acklab_vocab::config::ProducerConfig;
 use acklab_vocab::ids::{PartitionIndex, TopicId};
 use acklab_vocab::time::SimDuration;
-use acklab_vocab::version::KafkaVersion;
 use std::sync::Arc;
 
 pub(crate) const PRODUCER: &[&str] = &[
@@ -175,7 +174,7 @@ fn configured(
     base: &Base<'_>,
     report: &mut Report,
 ) -> Option<(ProducerConfig, Option<String>)> {
-    let client = Client::of(fields, base, KafkaVersion::OLDEST, report)?;
+    let client = Client::of(fields, base, Role::Producer, report)?;
     let (scope, version) = client.producer_scope();
     let properties = Properties::of(fields.get("properties"), scope, version, report)?;
     let config = producer_config(client, fields, &properties, base, report)?;

@@ -34,6 +34,10 @@ fn write(expectation: &Expectation) -> String {
         Quantity::CommitErrors(error) => {
             format!("CommitErrors({}, {})", quoted(error), write_bound(*bound, |n| n.to_string()))
         }
+        Quantity::Exceptions(name, reach) => {
+            let bound = write_bound(*bound, |n| n.to_string());
+            format!("{}({}, {bound})", reach.name(), quoted(name))
+        }
         Quantity::ShareOfAcked(counter) => {
             let bound = write_bound(*bound, |millionths| unscaled(millionths, 6));
             format!("OfAcked({}, {bound})", counter.name())

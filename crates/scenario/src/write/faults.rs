@@ -77,6 +77,10 @@ enum TriggerText<'s> {
     IsrShrunkTo(&'s str, u16, u16),
     IsrGrownTo(&'s str, u16, u16),
     Fenced(TargetText<'s>),
+    ControllerElected(u16),
+    ZooKeeperLeaderElected(u16),
+    SessionExpired(TargetText<'s>, u16),
+    Claimed(&'s str, &'s str, u16, u16),
     Processed(&'s str, String),
     RebalanceStarted(&'s str, u16),
     GroupStable(&'s str, u16),
@@ -152,6 +156,9 @@ enum TargetText<'s> {
     LeaderOf(&'s str, u16),
     FollowerOf(&'s str, u16, u16),
     ActiveController,
+    ZooKeeper(u16),
+    ZooKeeperLeader,
+    ZooKeepers,
     Producer(&'s str),
     #[serde(rename = "Producer")]
     Instance(&'s str, u16),
@@ -243,6 +250,15 @@ impl<'s> Writer<'s> {
                 TriggerText::IsrGrownTo(topic, partition, *members)
             }
             Trigger::Fenced(broker) => TriggerText::Fenced(TargetText::Broker(broker.0)),
+            Trigger::ControllerElected(nth) => TriggerText::ControllerElected(*nth),
+            Trigger::ZooKeeperLeaderElected(nth) => TriggerText::ZooKeeperLeaderElected(*nth),
+            Trigger::SessionExpired(client, nth) => {
+                TriggerText::SessionExpired(self.target(client), *nth)
+            }
+            Trigger::Claimed(group, at, nth) => {
+                let (topic, partition) = partition(at);
+                TriggerText::Claimed(self.group_id(*group), topic, partition, *nth)
+            }
             Trigger::Processed(group, record) => {
                 TriggerText::Processed(self.group(*group), self.record(*record))
             }
@@ -339,6 +355,9 @@ impl<'s> Writer<'s> {
                 TargetText::FollowerOf(topic, partition, *nth)
             }
             Target::ActiveController => TargetText::ActiveController,
+            Target::ZooKeeper(server) => TargetText::ZooKeeper(server.0),
+            Target::ZooKeeperLeader => TargetText::ZooKeeperLeader,
+            Target::ZooKeepers => TargetText::ZooKeepers,
             Target::Producer(producer, instance) => {
                 let name = &self.scenario.producers[usize::from(producer.0)].name;
                 match instance {

@@ -283,6 +283,38 @@ causes! {
     TwoOwners = "two_owners",
         "two members of the group owned the partition at the same time",
         "Kafka 3.2 or later (KIP-792)";
+    /// Balanced by ZooKeeper: its session expired, and another consumer read the partition while it went on.
+    TwoOwnersAfterExpiry = "two_owners_after_session_expiry",
+        "its consumer's ZooKeeper session had expired, and it went on beside the partition's next owner",
+        "a ZooKeeper session longer than any pause of the consumer; a group coordinator (Kafka 0.9)";
+    /// Balanced by ZooKeeper: it had released the partition, failed to take another share, and read on.
+    TwoOwnersAfterFailedRebalance = "two_owners_after_failed_rebalance",
+        "its consumer gave up a rebalance and went on with partitions that it had released",
+        "more rebalance_max_retries and a longer rebalance_backoff_ms, beyond the ZooKeeper session";
+    /// Balanced by ZooKeeper: it had released the partition and was not done with what it had.
+    TwoOwnersInRebalance = "two_owners_in_rebalance",
+        "its consumer released the partition and went on with what it had while the next owner read",
+        "a group coordinator (Kafka 0.9): members stop before others are given their partitions";
+    /// pykafka: two znodes for one partition, one for each leader.
+    TwoOwnersByLeaderName = "two_owners_by_leader_name",
+        "two consumers held znodes of the partition, named after its old leader and its new one",
+        "a client whose znodes of owners do not name the leader; a group coordinator (Kafka 0.9)";
+    /// Balanced by ZooKeeper: the session expired with records processed and not committed.
+    ZooKeeperSessionExpired = "zookeeper_session_expired",
+        "its consumer's ZooKeeper session expired before it had committed",
+        "a ZooKeeper session longer than any pause of the consumer; a commit per record";
+    /// Balanced by ZooKeeper: a rebalance without a commit.
+    RebalancedBeforeCommit = "rebalanced_before_commit",
+        "its consumer rebalanced before it had committed",
+        "auto-commit, or a commit after each record";
+    /// Balanced by ZooKeeper: the next owner read the committed offset while the last one still worked.
+    OffsetReadBeforeRelease = "offset_read_before_release",
+        "the next owner had read the committed offset before the last one committed and let go",
+        "a group coordinator (Kafka 0.9): offsets are read after the rebalance";
+    /// Balanced by ZooKeeper: nothing fences the commit of a former owner.
+    RewoundByUnfencedCommit = "rewound_by_unfenced_commit",
+        "a commit of a lower offset, which nothing fenced, had replaced a newer one",
+        "a group coordinator (Kafka 0.9): the commit of a former owner is refused";
     /// Read once more after an abort that had not taken effect.
     ReadAgainAfterAbort = "read_again_after_abort",
         "read again after an abort, though the transaction was committed",
@@ -305,6 +337,10 @@ causes! {
     StoredBeforeProcessing = "stored_before_processing",
         "the background thread committed it while the application still had it in hand",
         "enable.auto.offset.store=false, and an offset stored after processing";
+    /// Balanced by ZooKeeper: what has been handed out counts as consumed.
+    CommittedInHand = "committed_in_hand",
+        "committed as soon as it had been handed out; then its consumer was gone",
+        "no auto-commit, and a commit after processing (pykafka commits in a rebalance all the same)";
     /// No committed offset, and the policy is the end.
     ResetToEnd = "reset_to_end",
         "there was no committed offset, and auto.offset.reset=latest begins at the end",

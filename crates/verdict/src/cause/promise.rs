@@ -282,6 +282,15 @@ impl Cause {
             | Cause::StoredBeforeProcessing
             | Cause::ResetToEnd
             | Cause::ResetAfterOutOfRange
+            | Cause::TwoOwnersAfterExpiry
+            | Cause::TwoOwnersAfterFailedRebalance
+            | Cause::TwoOwnersInRebalance
+            | Cause::TwoOwnersByLeaderName
+            | Cause::ZooKeeperSessionExpired
+            | Cause::RebalancedBeforeCommit
+            | Cause::OffsetReadBeforeRelease
+            | Cause::RewoundByUnfencedCommit
+            | Cause::CommittedInHand
             | Cause::PositionKeptAfterAbort => Rule::Nothing,
         }
     }
@@ -344,6 +353,17 @@ impl Cause {
                 "librdkafka takes a message that it has handed out for processed"
             }
             Cause::PositionKeptAfterAbort => "abortTransaction() does not move the consumer",
+            Cause::TwoOwnersAfterExpiry
+            | Cause::TwoOwnersAfterFailedRebalance
+            | Cause::TwoOwnersInRebalance
+            | Cause::TwoOwnersByLeaderName => {
+                "a group without a coordinator promises one owner by ZooKeeper, not one reader"
+            }
+            Cause::ZooKeeperSessionExpired
+            | Cause::RebalancedBeforeCommit
+            | Cause::OffsetReadBeforeRelease => "a commit after processing promises at least once",
+            Cause::RewoundByUnfencedCommit => "the last commit wins, whoever made it",
+            Cause::CommittedInHand => "what has been handed out is taken for processed",
             _ => of_acks(acks),
         }
     }

@@ -1,5 +1,6 @@
 //! What the causes of a consumer application's anomalies are looked up in.
 
+use acklab_vocab::config::GroupLibrary;
 use acklab_vocab::ids::NodeId;
 use acklab_vocab::trace::GroupHeader;
 
@@ -28,6 +29,12 @@ impl Scope<'_> {
     #[must_use]
     pub fn member(&self, node: NodeId) -> Option<&Member> {
         self.groups.members.get(usize::from(node.0))
+    }
+
+    /// Its consumers share partitions out by ZooKeeper.
+    #[must_use]
+    pub fn is_balanced(&self) -> bool {
+        matches!(self.header.library, GroupLibrary::Balanced(_))
     }
 
     /// Whether a process belongs to another application, which shares the group.

@@ -1,5 +1,6 @@
 //! From facts to causes: one file per kind of anomaly, each a lookup of facts and a pure decision.
 
+pub mod balanced;
 pub mod duplicate;
 pub mod groups;
 pub mod loss;

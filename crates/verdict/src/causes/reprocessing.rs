@@ -10,6 +10,7 @@ use acklab_vocab::error::ErrorCode;
 use acklab_vocab::ids::Offset;
 use acklab_vocab::trace::{ApplicationReaction, CommitFailure, CommitStyle, RemovalReason};
 
+use super::balanced;
 use super::groups::Scope;
 use crate::cause::{Cause, GroupEvidence};
 use crate::groups::application::Removed;
@@ -33,7 +34,10 @@ pub fn reprocessing_cause(
     let (Some(one), Some(other)) = (position(first), position(second)) else {
         return (Cause::Unexplained, evidence);
     };
-    let (old, new) = if one.moment <= other.moment { (one, other) } else { (other, one) };
+    let (old, new, work) = match one.moment <= other.moment {
+        true => (one, other, [first.moment, second.moment]),
+        false => (other, one, [second.moment, first.moment]),
+    };
     evidence.position = Some((new.moment.at, new.node, new.to));
     if scope.header.assigns_itself && old.node != new.node {
         return (Cause::AssignedToEachInstance, evidence);
@@ -41,7 +45,7 @@ pub fn reprocessing_cause(
     if old.moment == new.moment {
         return (Cause::Unexplained, evidence);
     }
-    let case = Case { scope, old, new, offset };
+    let case = Case { scope, old, new, work, offset };
     let cause = case.cause(&mut evidence);
     (cause, evidence)
 }
@@ -51,6 +55,8 @@ struct Case<'a> {
     scope: &'a Scope<'a>,
     old: &'a Jump,
     new: &'a Jump,
+    /// When each of the two processed the copy.
+    work: [Moment; 2],
     offset: Offset,
 }
 
@@ -98,16 +104,22 @@ impl Case<'_> {
             Some(node) if self.scope.is_of_other_application(node) => {
                 Cause::OverwrittenByOtherApplication
             }
+            Some(_) if self.scope.is_balanced() => Cause::RewoundByUnfencedCommit,
             Some(_) => Cause::CommitRewound,
         })
     }
 
-    /// A consumer that assigns itself its partitions committed, while the group had members.
+    /// A consumer that is no member committed, while the group had members.
     fn is_refused_for_sharing(&self) -> bool {
         let refused = |failed: &FailedCommit| {
-            failed.failure == CommitFailure::CommitFailed(Some(ErrorCode::UnknownMemberId))
+            matches!(
+                failed.failure,
+                CommitFailure::CommitFailed(Some(ErrorCode::UnknownMemberId))
+                    | CommitFailure::Other(ErrorCode::UnknownMemberId)
+            )
         };
-        self.scope.header.assigns_itself && self.failed().any(refused)
+        let is_no_member = self.scope.header.assigns_itself || self.scope.is_balanced();
+        is_no_member && self.failed().any(refused)
     }
 
     /// Commits past the record by the old owner that failed.
@@ -121,7 +133,12 @@ impl Case<'_> {
 
     /// The committed offset had never been past the record: what kept the old owner?
     fn not_committed(&self, evidence: &mut GroupEvidence) -> Cause {
-        let Some((moment, ending)) = self.ending() else { return self.still_owned(evidence) };
+        let ending = self.ending();
+        let has_ended = matches!(ending, Some((_, Ending::Process { .. })));
+        if self.scope.is_balanced() && !has_ended {
+            return self.handed_over(evidence);
+        }
+        let Some((moment, ending)) = ending else { return self.still_owned(evidence) };
         evidence.gone = Some((moment.at, self.old.node));
         match ending {
             Ending::Process { clean: false } => match self.failure_before(moment) {
@@ -142,6 +159,19 @@ impl Case<'_> {
                 None if self.failed().next().is_some() => Cause::CommitRefusedAfterRebalance,
                 None => Cause::RebalanceTimeoutExceeded,
             },
+        }
+    }
+
+    /// Consumers that share partitions out by ZooKeeper: what became of the old owner's znode?
+    fn handed_over(&self, evidence: &mut GroupEvidence) -> Cause {
+        let handover = balanced::handover(self.scope, self.old, self.new, self.work);
+        evidence.gone = handover.lost_at.map(|moment| (moment.at, self.old.node));
+        match balanced::cause_of(handover) {
+            Cause::RebalancedBeforeCommit => self
+                .failed()
+                .last()
+                .map_or(Cause::RebalancedBeforeCommit, |failed| of_failure(failed.failure)),
+            cause => cause,
         }
     }
 

@@ -117,6 +117,7 @@ fn commit_cause(scope: &Scope<'_>, moment: Moment, node: NodeId, offset: Offset)
         (CommitStyle::Auto, GroupLibrary::Member(ConsumerLibrary::Librdkafka)) => {
             Cause::StoredBeforeProcessing
         }
+        (_, GroupLibrary::Balanced(_)) => Cause::CommittedInHand,
         (
             CommitStyle::Auto
             | CommitStyle::SyncPerBatch
@@ -126,7 +127,7 @@ fn commit_cause(scope: &Scope<'_>, moment: Moment, node: NodeId, offset: Offset)
             | CommitStyle::AsyncThenSync
             | CommitStyle::InTransaction
             | CommitStyle::Never,
-            _,
+            GroupLibrary::Member(_),
         ) => Cause::CommittedUnprocessed,
     }
 }

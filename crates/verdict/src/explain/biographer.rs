@@ -413,7 +413,7 @@ impl Biographer {
 
     /// Faults concern everybody; a process concerns the record if it holds a replica of its
     /// partition or produced it.
-    fn is_witness(&self, stamped: &Stamped) -> bool {
+    pub(super) fn is_witness(&self, stamped: &Stamped) -> bool {
         let header = self.header.as_ref().expect("the run has begun");
         let node = header.nodes.get(stamped.node.0 as usize);
         let is_about_all =
@@ -422,12 +422,17 @@ impl Biographer {
             TraceEvent::BrokerFenced { broker } => Some(*broker),
             _ => node.and_then(|node| node.broker),
         };
-        let replicas = self.state.as_ref().map(|state| &state.replicas);
-        let holds = named.is_some_and(|broker| replicas.is_none_or(|of| of.contains(&broker)));
+        let holds = named.is_some_and(|broker| self.is_held_by(broker));
         let produced = node.and_then(|node| node.producer);
         let is_mine = produced.is_some_and(|(producer, _)| producer == self.record.producer);
         let consumes = self.owns(stamped.node) && self.is_open(stamped.node);
         is_about_all || holds || is_mine || consumes
+    }
+
+    /// A broker has a replica of the record's partition, as far as that is known.
+    pub(super) fn is_held_by(&self, broker: BrokerId) -> bool {
+        let replicas = self.state.as_ref().map(|state| &state.replicas);
+        replicas.is_none_or(|of| of.contains(&broker))
     }
 
     // ---- helpers --------------------------------------------------------------------------------

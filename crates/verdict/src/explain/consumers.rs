@@ -33,7 +33,8 @@ pub(super) struct Watch {
 impl Biographer {
     /// Whether the fact was one of consumers or transactions.
     pub(super) fn consumer_fact(&mut self, stamped: &Stamped) -> bool {
-        self.delivery_fact(stamped)
+        self.zookeeper_fact(stamped)
+            || self.delivery_fact(stamped)
             || self.commit_fact(stamped)
             || self.membership_fact(stamped)
             || self.transaction_fact(stamped)
@@ -216,6 +217,7 @@ impl Biographer {
                 let name = self.name_of(*partition);
                 match generation {
                     Some(generation) => format!("owns {name} (generation {generation})"),
+                    None if self.is_balanced(node) => format!("begins to read {name}"),
                     None => format!("has assigned itself {name}"),
                 }
             }
@@ -228,6 +230,7 @@ impl Biographer {
                 let name = self.name_of(*partition);
                 match lost {
                     true => format!("has lost {name}: it is no member any more"),
+                    false if self.is_balanced(node) => format!("no longer reads {name}"),
                     false => format!("gives {name} up"),
                 }
             }
@@ -361,7 +364,7 @@ impl Biographer {
         self.group.is_none_or(|GroupIndex(chosen)| usize::from(chosen) == index)
     }
 
-    fn is_here(&self, partition: TopicPartition) -> bool {
+    pub(super) fn is_here(&self, partition: TopicPartition) -> bool {
         self.partition == Some(partition)
     }
 
@@ -375,7 +378,7 @@ impl Biographer {
         self.is_here(partition) && self.is_open(node)
     }
 
-    fn is_open_group(&self, group: GroupId) -> bool {
+    pub(super) fn is_open_group(&self, group: GroupId) -> bool {
         let Some(header) = &self.header else { return false };
         let all = header.groups.iter().enumerate().zip(&self.watches);
         let mut mine = all.filter(|((index, of), _)| of.group == group && self.is_chosen(*index));
@@ -385,7 +388,7 @@ impl Biographer {
     }
 
     /// Whether a process writes the record: its producer, or the application whose output it is.
-    fn writes_it(&self, node: NodeId) -> bool {
+    pub(super) fn writes_it(&self, node: NodeId) -> bool {
         let Some(header) = &self.header else { return false };
         let Some(node) = header.nodes.get(usize::from(node.0)) else { return false };
         let output = node.member.and_then(|(index, _)| header.groups.get(usize::from(index.0)));

@@ -9,6 +9,7 @@ mod biographer;
 mod consumers;
 mod ending;
 mod life;
+mod zookeeper;
 
 pub use biographer::Biographer;
 pub use life::{Life, LifeLine};

@@ -1,10 +1,14 @@
 //! Lives of records from hand-made traces.
 
 use acklab_vocab::api::Acks;
-use acklab_vocab::ids::{LeaderEpoch, Offset, ProducerIndex, RecordId};
+use acklab_vocab::config::BalancedLibrary;
+use acklab_vocab::ids::{
+    BrokerId, ControllerEpoch, ControllerId, LeaderEpoch, NodeId, Offset, ProducerIndex, RecordId,
+};
+use acklab_vocab::time::SimDuration;
 use acklab_vocab::trace::{
-    CommitStyle, PartitionChangeReason, RebalanceReason, RemovalReason, TraceEvent,
-    TruncationReason,
+    BalanceOutcome, ClientException, CommitStyle, PartitionChangeReason, RebalanceReason,
+    RemovalReason, TraceEvent, TruncationReason, ZooKeeperState,
 };
 use expect_test::{Expect, expect};
 
@@ -204,4 +208,74 @@ fn a_life_may_leave_other_applications_out() {
     trace.play(&mut biographer);
     let life = biographer.finish(&trace.judge()).to_string();
     assert!(!life.contains("PROCESSED"), "{life}");
+}
+
+#[test]
+fn the_life_of_a_record_with_two_owners() {
+    let mut trace = trace("0.8.2", Acks::All).balanced(BalancedLibrary::Pykafka, CommitStyle::Auto);
+    trace.session(NodeId(0), 0x1).session(member(0), 0xa).session(member(1), 0xb);
+    trace.attempt(0, 0, BalanceOutcome::Done).claim(0).read_on(0, 0);
+    trace.create(4).send(1, 0..4).append(1, 0..4).replicate(1, 2).replicate(1, 3);
+    trace.high_watermark(1, 4).answer(1, 0, 0..4).ack(0..4);
+    trace.fact(member(0), TraceEvent::ProcessPaused).at(8_000).session_expires(0, 0xa);
+    trace.attempt(1, 0, BalanceOutcome::Owned(PARTITION)).attempt(1, 1, BalanceOutcome::Done);
+    trace.claim(1).read_on(1, 0).process(1, 0..4);
+    let paused_for = SimDuration::from_secs(8);
+    trace.fact(member(0), TraceEvent::ProcessResumed { paused_for }).process(0, 0..4);
+    trace.fact(member(0), TraceEvent::ZooKeeperStateChanged { state: ZooKeeperState::Expired });
+    trace.raise(member(0), ClientException::SessionExpiredError, true).give_up(0, false);
+    trace.session_ends(NodeId(0), 0x1, true);
+    let (controller, epoch) = (ControllerId(2), ControllerEpoch(7));
+    trace.fact(NodeId(1), TraceEvent::ControllerElected { controller, epoch });
+    trace.fact(NodeId(1), TraceEvent::BrokerFenced { broker: BrokerId(1) });
+    trace.store_offset(1, 4);
+    check(
+        &trace,
+        2,
+        &expect![[r#"
+        shop#2
+
+           0.008000 s  shop           handed to the producer by the application
+           0.009000 s                 orders-0 is led by broker 1, epoch 0, ISR 1 2 3
+           0.009000 s                 billing-0 owns orders-0
+           0.009000 s  shop           sent to broker 1 for orders-0, in a batch of 4 records
+           0.010000 s  broker 1       appended by the leader at orders-0@2 (epoch 0) [on 1]
+           0.011000 s  broker 2       copied by the follower at orders-0@2 (epoch 0) [on 1 2]
+           0.012000 s  broker 1       learns that broker 2 has it
+           0.013000 s  broker 3       copied by the follower at orders-0@2 (epoch 0) [on 1 2 3]
+           0.014000 s  broker 1       learns that broker 3 has it
+           0.015000 s  broker 1       the leader's high watermark passes it (4): committed, readers may see
+                                      it
+           0.016000 s  broker 1       answers success (acks=all)
+           0.017000 s  shop           acked: the application is told of a success
+           0.018000 s  billing-0      is paused
+           8.001000 s  zookeeper 1    no longer names billing-0 the owner of orders-0: its session has
+                                      expired
+           8.003000 s  billing-1      cannot take orders-0, which another consumer owns (attempt 1)
+           8.005000 s  zookeeper 1    names billing-1 the owner of orders-0
+           8.006000 s  billing-1      begins to read orders-0
+           8.007000 s  billing-1      reads orders-0 from 0, the committed offset: the record is to come
+           8.008000 s  billing-1      poll() returns it, at offset 2
+           8.009000 s  billing-1      PROCESSED at offset 2
+           8.010000 s  billing-0      runs again after a pause of 8 s
+           8.011000 s  billing-0      poll() returns it, at offset 2
+           8.012000 s  billing-0      PROCESSED again at offset 2
+           8.013000 s  billing-0      learns that its ZooKeeper session has expired
+           8.014000 s  billing-0      raises SessionExpiredError
+           8.015000 s  billing-0      no longer reads orders-0
+           8.016000 s  zookeeper 1    lets the session of broker 1 expire
+           8.017000 s  broker 2       has won the race for the controller (epoch 7)
+           8.018000 s  broker 2       as controller takes broker 1 for dead
+           8.019000 s  zookeeper 1    billing's committed offset passes it: 4, by billing-1
+
+          REPROCESSED by billing: its consumer's ZooKeeper session had expired, and it went on beside the
+          partition's next owner.
+          Facts: it was appended by broker 1 at 0.010000 s; billing-1 processed it at 8.009000 s; billing-0
+          lost its partition at 8.001000 s; billing-1 went to offset 0 at 8.007000 s; billing-0 processed it
+          again at 8.012000 s.
+          Promise kept: a group without a coordinator promises one owner by ZooKeeper, not one reader.
+          Prevention: a ZooKeeper session longer than any pause of the consumer; a group coordinator (Kafka
+          0.9).
+    "#]],
+    );
 }

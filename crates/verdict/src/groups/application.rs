@@ -1,10 +1,13 @@
 //! A consumer application and its processes, as their own facts tell.
 
 use acklab_vocab::api::LeaveReason;
+use acklab_vocab::config::GroupLibrary;
 use acklab_vocab::error::ErrorCode;
 use acklab_vocab::ids::{Generation, MemberId};
 use acklab_vocab::time::SimTime;
-use acklab_vocab::trace::{ApplicationReaction, CommitFailure, GroupHeader, RemovalReason};
+use acklab_vocab::trace::{
+    ApplicationReaction, BalanceOutcome, CommitFailure, GroupHeader, RemovalReason,
+};
 use std::collections::BTreeMap;
 
 use super::lag::LagSeries;
@@ -40,6 +43,19 @@ pub struct Application {
     pub behind: u64,
     /// Some process of it has started.
     pub has_started: bool,
+    /// What it did to share partitions out by ZooKeeper; `None` if it has a coordinator for that.
+    pub balance: Option<Balance>,
+}
+
+/// What an application did to share partitions out by ZooKeeper, after time zero.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Balance {
+    /// How often one of its consumers began to take its share anew.
+    pub rebalances: u64,
+    /// Attempts to take a share, by how they ended.
+    pub attempts: BTreeMap<&'static str, u64>,
+    /// Sessions of its processes that expired.
+    pub sessions_expired: u64,
 }
 
 impl Application {
@@ -52,6 +68,7 @@ impl Application {
         Application {
             group: usize::from(header.group.0),
             readings: mine.map(|(index, _)| Reading::new(index)).collect(),
+            balance: matches!(header.library, GroupLibrary::Balanced(_)).then(Balance::default),
             ..Application::default()
         }
     }
@@ -106,6 +123,8 @@ pub struct Member {
     pub left: Vec<(Moment, LeaveReason)>,
     /// When it learned that it was no member any more.
     pub lost: Vec<(Moment, ErrorCode)>,
+    /// Its attempts to take its share by ZooKeeper: which of a rebalance, from 0, and how it ended.
+    pub attempts: Vec<(Moment, u32, BalanceOutcome)>,
     /// When its application met an error that it could not go on with.
     pub failures: Vec<(Moment, Option<CommitFailure>, ApplicationReaction)>,
 }

@@ -45,6 +45,28 @@ pub struct FailedCommit {
     pub failure: CommitFailure,
 }
 
+/// What happened to an owner's znode in ZooKeeper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClaimChange {
+    /// It was created.
+    Claimed,
+    /// Its owner deleted it, or closed its session.
+    Released,
+    /// It went with its owner's session, which had expired.
+    Expired,
+}
+
+/// A change of who owns a partition by ZooKeeper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// When.
+    pub moment: Moment,
+    /// Whose claim.
+    pub node: NodeId,
+    /// What happened to it.
+    pub change: ClaimChange,
+}
+
 /// A group's committed offset of one partition, over time.
 #[derive(Clone, Debug, Default)]
 pub struct OffsetTrack {
@@ -61,6 +83,8 @@ pub struct OffsetTrack {
     pub appended: VecDeque<(Option<Offset>, SimTime)>,
     /// The last that became visible.
     pub last_visible: Option<(Option<Offset>, SimTime)>,
+    /// Who owned the partition by ZooKeeper, in the order of the trace.
+    pub claims: Vec<Claim>,
     /// Two members owned the partition at the same time.
     pub had_two_owners: bool,
     /// A static member that had not joined the rebalance went on with the partition.

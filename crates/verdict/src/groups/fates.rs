@@ -11,7 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hasher;
 
 use super::reading::{NO_TRANSACTION, Reading, Stretch};
-use super::summary::{GroupCounts, GroupVerdict, PartitionStandstill};
+use super::standstill::Standstill;
+use super::summary::{GroupCounts, GroupVerdict, PartitionStandstill, Sharing};
 use super::{Application, Groups};
 use crate::cause::{Anomaly, AnomalyKind, Cause, Evidence, GroupEvidence};
 use crate::causes::groups::Scope;
@@ -465,16 +466,30 @@ fn verdict(evidences: &Evidences<'_>, index: usize, mut counts: GroupCounts) -> 
     counts.evictions = application.evictions;
     counts.commits = application.commits;
     counts.commit_failures = application.failures.values().sum();
-    let standstills = application.readings.iter().map(|reading| PartitionStandstill {
-        partition: evidences.world.partitions[reading.partition].id,
-        standstill: reading.standstill,
+    let spells = |of: fn(&Reading) -> Standstill| {
+        let spell = |reading: &Reading| PartitionStandstill {
+            partition: evidences.world.partitions[reading.partition].id,
+            standstill: of(reading),
+        };
+        application.readings.iter().map(spell).collect()
+    };
+    let sharing = application.balance.as_ref().map(|balance| Sharing {
+        attempts: balance.attempts.clone(),
+        sessions_expired: balance.sessions_expired,
+        no_owner: spells(|reading| reading.unclaimed),
+        two_owners: spells(|reading| reading.doubled),
     });
     let mut verdict = GroupVerdict {
         group_id,
         resets: application.resets,
         refused: application.refused.clone(),
         failures: application.failures.clone(),
-        standstills: standstills.collect(),
+        standstills: spells(|reading| reading.standstill),
+        exceptions: evidences.exceptions.of(|node| {
+            evidences.groups.members.get(usize::from(node.0)).and_then(|of| of.application)
+                == Some(index)
+        }),
+        sharing,
         lag: application.lag.clone(),
         behind: application.behind,
         processing_time: application
@@ -495,6 +510,9 @@ fn verdict(evidences: &Evidences<'_>, index: usize, mut counts: GroupCounts) -> 
         verdict.reasons = group.rebalances.reasons.clone();
         verdict.rebalance_longest = group.rebalances.longest;
         verdict.coordinator_moves = group.coordinator_moves;
+    }
+    if let Some(balance) = &application.balance {
+        counts.rebalances = balance.rebalances;
     }
     verdict.counts = counts;
     verdict

@@ -34,6 +34,7 @@ impl Groups {
                 if !of.has_started {
                     of.has_started = true;
                     of.readings.iter_mut().for_each(|reading| reading.standstill.begin(at));
+                    of.begin_unclaimed(at);
                 }
             }
             TraceEvent::ProcessPaused => member.is_paused = true,
@@ -49,11 +50,13 @@ impl Groups {
                 if let Some(group) = self.groups.get_mut(group) {
                     group.rebalances.without(at, node);
                 }
-                return self.disown(application, node, at);
+                self.disown(application, node, at);
+                return self.note_two_owners(application, at);
             }
             _ => {}
         }
         self.update_standstill(application, node, at);
+        self.note_two_owners(application, at);
     }
 
     /// A partition has been created.
@@ -61,6 +64,7 @@ impl Groups {
         let readings = self.applications.iter_mut().flat_map(|of| of.readings.iter_mut());
         for reading in readings.filter(|reading| reading.partition == partition) {
             reading.standstill.created(at);
+            reading.unclaimed.created(at);
         }
     }
 
@@ -136,6 +140,7 @@ impl Groups {
             TraceEvent::PartitionsAssigned { generation, owned, .. } => {
                 self.check_owners(world, stamped, application);
                 self.own(world, stamped, application, owned);
+                self.note_two_owners(application, at);
                 self.members[usize::from(node.0)].learned = *generation;
                 let group = self.applications[application].group;
                 if let (Some(generation), Some(group)) = (generation, self.groups.get_mut(group)) {
@@ -154,6 +159,7 @@ impl Groups {
                         reading.standstill.begin(at);
                     }
                 }
+                self.note_two_owners(application, at);
             }
             TraceEvent::LeftGroup { reason } => {
                 let moment = self.moment(at);
@@ -277,6 +283,7 @@ impl Groups {
                 member.failures.push((moment, *failure, *reaction));
                 if *reaction != ApplicationReaction::Ignored {
                     self.disown(application, node, at);
+                    self.note_two_owners(application, at);
                 }
             }
             TraceEvent::HandedOverRecordsDropped { partition, from, to } => {

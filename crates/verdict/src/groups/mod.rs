@@ -6,6 +6,7 @@
 //! decided at the end, in [`fates`]. Costs a few words per chunk of processing and per commit.
 
 pub mod application;
+mod balanced;
 mod checks;
 pub mod coordination;
 pub mod coordinators;
@@ -18,6 +19,8 @@ pub mod rebalances;
 pub mod standstill;
 pub mod summary;
 
+#[cfg(test)]
+mod balanced_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -121,6 +124,10 @@ impl Groups {
             TraceEvent::RecordsProcessed { .. }
             | TraceEvent::ApplicationFailed { .. }
             | TraceEvent::HandedOverRecordsDropped { .. } => self.observe_work(world, stamped),
+            TraceEvent::ZooKeeperSessionEnded { .. }
+            | TraceEvent::PartitionClaimed { .. }
+            | TraceEvent::PartitionReleased { .. }
+            | TraceEvent::BalanceAttempted { .. } => self.observe_balance(world, stamped),
             _ => {}
         }
     }
@@ -301,6 +308,9 @@ impl Groups {
                     }
                 }
             }
+            TraceEvent::OffsetsCommitted { .. } if world.is_zookeeper_server(stamped.node) => {
+                self.offsets_in_znodes(world, stamped);
+            }
             TraceEvent::OffsetsCommitted { group, from, offsets } => {
                 if from.is_none() || self.speaks_for(*group, stamped.node) {
                     self.check_offsets(world, stamped, *group, *from, offsets);
@@ -365,7 +375,11 @@ impl Groups {
     pub fn finish(&mut self, header: &RunHeader, world: &World, at: SimTime) {
         self.sample(header, world, at);
         for application in &mut self.applications {
-            application.readings.iter_mut().for_each(|reading| reading.standstill.end(at));
+            for reading in &mut application.readings {
+                reading.standstill.end(at);
+                reading.unclaimed.end(at);
+                reading.doubled.end(at);
+            }
         }
         self.groups.iter_mut().for_each(|group| group.rebalances.finish());
     }

@@ -104,6 +104,20 @@ pub struct Dropped {
     pub to: Offset,
 }
 
+/// So many spells with two owners are kept of one partition; all are counted.
+pub const DOUBLES_KEPT: usize = 20;
+
+/// A spell during which several processes worked on the partition, each by its own account its owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Double {
+    /// Since when.
+    pub since: SimTime,
+    /// Until when; `None` while it lasts.
+    pub until: Option<SimTime>,
+    /// Who, when it began.
+    pub owners: SmallVec<[NodeId; 2]>,
+}
+
 /// One application's way through one partition.
 #[derive(Clone, Debug, Default)]
 pub struct Reading {
@@ -129,6 +143,12 @@ pub struct Reading {
     pub owners: SmallVec<[NodeId; 2]>,
     /// Where an owner that could work was missing.
     pub standstill: Standstill,
+    /// Where ZooKeeper named no owner; of consumers that share partitions out by it.
+    pub unclaimed: Standstill,
+    /// Where two owners could work at once, by their own account; of the same.
+    pub doubled: Standstill,
+    /// The first of these spells.
+    pub doubles: Vec<Double>,
     /// Number of changes of the application when the last stretch was extended.
     changes: u32,
 }
@@ -161,6 +181,21 @@ impl Reading {
         self.position = Some(jump.to);
         self.done = Some(jump.to);
         self.jumps.push(jump);
+    }
+
+    /// These of its owners can work: notes whether they are several.
+    pub fn note_working(&mut self, at: SimTime, working: SmallVec<[NodeId; 2]>) {
+        if working.len() < 2 {
+            self.doubled.end(at);
+            if let Some(last) = self.doubles.last_mut().filter(|last| last.until.is_none()) {
+                last.until = Some(at);
+            }
+        } else if self.doubled.since.is_none() {
+            self.doubled.begin(at);
+            if at >= SimTime::ZERO && self.doubles.len() < DOUBLES_KEPT {
+                self.doubles.push(Double { since: at, until: None, owners: working });
+            }
+        }
     }
 
     /// The last time before `until` that the position of a process was put at or before an offset.

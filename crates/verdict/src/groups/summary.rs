@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use super::lag::LagSeries;
 use super::rebalances::Rebalance;
 use super::standstill::Standstill;
+use crate::exceptions::Exceptions;
 
 /// How many records met which fate with one consumer application, and what its group did. Words of
 /// design.md, section 4. Counts of events are of the time after time zero.
@@ -33,23 +34,72 @@ pub struct GroupCounts {
     pub undone: u64,
     /// Processings of records whose own transaction was aborted, or is open.
     pub aborted_reads: u64,
-    /// Rebalances of its group.
+    /// Rebalances of its group; of one balanced by ZooKeeper, those of each consumer.
     pub rebalances: u64,
-    /// Members removed for silence, or that left because they had not called `poll()` in time.
+    /// Members removed for silence, or that left because they had not called `poll()` in time; of a
+    /// group balanced by ZooKeeper, sessions that expired.
     pub evictions: u64,
-    /// Commits that the coordinator accepted.
+    /// Commits that the coordinator, or ZooKeeper, accepted.
     pub commits: u64,
     /// Commits that failed, as the application or its client's log saw it.
     pub commit_failures: u64,
 }
 
-/// Where an owner that could work was missing on one partition.
+/// For how long a partition was without an owner that could work, without one by ZooKeeper, or had
+/// two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartitionStandstill {
     /// Which.
     pub partition: TopicPartition,
     /// For how long.
     pub standstill: Standstill,
+}
+
+/// How consumers have shared partitions out among themselves by ZooKeeper.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sharing {
+    /// Attempts to take a share, by how they ended.
+    pub attempts: BTreeMap<&'static str, u64>,
+    /// Sessions of its processes that expired.
+    pub sessions_expired: u64,
+    /// Where ZooKeeper named no owner of a partition.
+    pub no_owner: Vec<PartitionStandstill>,
+    /// Where two consumers or more worked on a partition, each by its own account its owner.
+    pub two_owners: Vec<PartitionStandstill>,
+}
+
+impl Sharing {
+    /// The longest time that ZooKeeper named no owner of a partition.
+    #[must_use]
+    pub fn no_owner_longest(&self) -> SimDuration {
+        longest(&self.no_owner)
+    }
+
+    /// That time, over all partitions and spells.
+    #[must_use]
+    pub fn no_owner_total(&self) -> SimDuration {
+        total(&self.no_owner)
+    }
+
+    /// The longest time that a partition had two owners, by their own account.
+    #[must_use]
+    pub fn two_owners_longest(&self) -> SimDuration {
+        longest(&self.two_owners)
+    }
+
+    /// That time, over all partitions and spells.
+    #[must_use]
+    pub fn two_owners_total(&self) -> SimDuration {
+        total(&self.two_owners)
+    }
+}
+
+fn longest(spells: &[PartitionStandstill]) -> SimDuration {
+    spells.iter().map(|of| of.standstill.longest).max().unwrap_or_default()
+}
+
+fn total(spells: &[PartitionStandstill]) -> SimDuration {
+    spells.iter().fold(SimDuration::ZERO, |sum, of| sum + of.standstill.total)
 }
 
 /// What the judge says of one consumer application.
@@ -78,6 +128,10 @@ pub struct GroupVerdict {
     pub rebalance_longest: SimDuration,
     /// Where its partitions stood still.
     pub standstills: Vec<PartitionStandstill>,
+    /// Exceptions of its client library, of the ZooKeeper era.
+    pub exceptions: Exceptions,
+    /// How its consumers shared partitions out by ZooKeeper, if they did.
+    pub sharing: Option<Sharing>,
     /// How far it was behind, over time.
     pub lag: LagSeries,
     /// The most records between the end of a partition and the position in it.
@@ -99,13 +153,12 @@ impl GroupVerdict {
     /// The longest time that a partition had no owner that could work on it.
     #[must_use]
     pub fn standstill_longest(&self) -> SimDuration {
-        self.standstills.iter().map(|of| of.standstill.longest).max().unwrap_or_default()
+        longest(&self.standstills)
     }
 
     /// That time, over all partitions and spells.
     #[must_use]
     pub fn standstill_total(&self) -> SimDuration {
-        let all = self.standstills.iter().map(|of| of.standstill.total);
-        all.fold(SimDuration::ZERO, |sum, of| sum + of)
+        total(&self.standstills)
     }
 }

@@ -17,9 +17,11 @@ pub static INVARIANT: Invariant = Invariant {
             own",
     source: "KIP-320, Partition.checkCurrentLeaderEpoch",
     suspended_by: &[
-        Suspension::RuleOff(ProtocolRule::FenceByLeaderEpoch, "KIP-320"),
         Suspension::RuleOff(ProtocolRule::TruncateByLeaderEpoch, "KIP-101"),
         Suspension::RuleOff(ProtocolRule::EpochInOffsetsForLeaderEpoch, "KIP-279"),
+        Suspension::RuleOff(ProtocolRule::FenceByLeaderEpoch, "KIP-320"),
+        Suspension::RuleOff(ProtocolRule::FenceTruncation, "KIP-320"),
+        Suspension::RuleOff(ProtocolRule::TruncateOnEveryEpoch, "KIP-320"),
     ],
 };
 

@@ -20,6 +20,8 @@ pub static INVARIANT: Invariant = Invariant {
         Suspension::RuleOff(ProtocolRule::TruncateByLeaderEpoch, "KIP-101"),
         Suspension::RuleOff(ProtocolRule::HighWatermarkAwaitsMaximalIsr, "KIP-497"),
         Suspension::RuleOff(ProtocolRule::FenceByLeaderEpoch, "KIP-320"),
+        Suspension::RuleOff(ProtocolRule::FenceTruncation, "KIP-320"),
+        Suspension::RuleOff(ProtocolRule::TruncateOnEveryEpoch, "KIP-320"),
     ],
 };
 

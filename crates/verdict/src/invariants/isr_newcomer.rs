@@ -26,12 +26,15 @@ pub static COMPLETE: Invariant = Invariant {
     source: "KIP-903, KIP-497, KAFKA-7128",
     suspended_by: &[
         Suspension::UncleanElection,
-        Suspension::RuleOff(ProtocolRule::IsrExpandChecksBrokerEpoch, "KIP-903"),
-        Suspension::RuleOff(ProtocolRule::IsrExpandAwaitsEpochStart, "KAFKA-7128"),
-        Suspension::RuleOff(ProtocolRule::HighWatermarkAwaitsMaximalIsr, "KIP-497"),
         Suspension::RuleOff(ProtocolRule::TruncateByLeaderEpoch, "KIP-101"),
         Suspension::RuleOff(ProtocolRule::EpochInOffsetsForLeaderEpoch, "KIP-279"),
         Suspension::RuleOff(ProtocolRule::FenceByLeaderEpoch, "KIP-320"),
+        Suspension::RuleOff(ProtocolRule::FenceTruncation, "KIP-320"),
+        Suspension::RuleOff(ProtocolRule::TruncateOnEveryEpoch, "KIP-320"),
+        Suspension::RuleOff(ProtocolRule::IsrExpandAwaitsEpochStart, "KAFKA-7128"),
+        Suspension::RuleOff(ProtocolRule::HighWatermarkAwaitsMaximalIsr, "KIP-497"),
+        Suspension::RuleOff(ProtocolRule::IsrExpandChecksBrokerEpoch, "KIP-903"),
+        Suspension::ZooKeeperMode("KIP-903"),
         Suspension::KnownBreach,
     ],
 };

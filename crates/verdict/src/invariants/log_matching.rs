@@ -19,6 +19,8 @@ pub static INVARIANT: Invariant = Invariant {
         Suspension::RuleOff(ProtocolRule::TruncateByLeaderEpoch, "KIP-101"),
         Suspension::RuleOff(ProtocolRule::EpochInOffsetsForLeaderEpoch, "KIP-279"),
         Suspension::RuleOff(ProtocolRule::FenceByLeaderEpoch, "KIP-320"),
+        Suspension::RuleOff(ProtocolRule::FenceTruncation, "KIP-320"),
+        Suspension::RuleOff(ProtocolRule::TruncateOnEveryEpoch, "KIP-320"),
     ],
 };
 
@@ -33,6 +35,8 @@ pub static BELOW_HIGH_WATERMARK: Invariant = Invariant {
         Suspension::RuleOff(ProtocolRule::TruncateByLeaderEpoch, "KIP-101"),
         Suspension::RuleOff(ProtocolRule::EpochInOffsetsForLeaderEpoch, "KIP-279"),
         Suspension::RuleOff(ProtocolRule::FenceByLeaderEpoch, "KIP-320"),
+        Suspension::RuleOff(ProtocolRule::FenceTruncation, "KIP-320"),
+        Suspension::RuleOff(ProtocolRule::TruncateOnEveryEpoch, "KIP-320"),
         Suspension::KnownBreach,
     ],
 };

@@ -16,6 +16,7 @@ pub mod clean_election;
 pub mod committed_bounded;
 pub mod committed_explained;
 pub mod controller_epochs;
+pub mod ephemeral_claims;
 pub mod epochs_monotonic;
 pub mod fenced_commit;
 pub mod fencing;
@@ -29,16 +30,20 @@ pub mod isr_proposal_current;
 pub mod leader_append;
 pub mod leader_completeness;
 pub mod log_matching;
+pub mod one_claim;
 pub mod one_leader_per_epoch;
 pub mod one_owner;
 pub mod read_committed;
 pub mod replicated_was_written;
 pub mod truncation;
+pub mod zookeeper_epochs;
 
 #[cfg(test)]
 mod group_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod zookeeper_tests;
 
 use acklab_vocab::ids::{NodeId, TopicPartition};
 use acklab_vocab::rules::{ProtocolRule, ProtocolRules};
@@ -61,7 +66,7 @@ pub struct Invariant {
 }
 
 /// Every invariant, by name.
-pub static ALL: [&Invariant; 30] = [
+pub static ALL: [&Invariant; 33] = [
     &aborted_read::INVARIANT,
     &accepted_commit::INVARIANT,
     &acks_all::INVARIANT,
@@ -70,6 +75,7 @@ pub static ALL: [&Invariant; 30] = [
     &committed_explained::INVARIANT,
     &committed_explained::LOADED,
     &controller_epochs::INVARIANT,
+    &ephemeral_claims::INVARIANT,
     &epochs_monotonic::INVARIANT,
     &fenced_commit::INVARIANT,
     &fencing::INVARIANT,
@@ -86,12 +92,14 @@ pub static ALL: [&Invariant; 30] = [
     &leader_completeness::INVARIANT,
     &log_matching::INVARIANT,
     &log_matching::BELOW_HIGH_WATERMARK,
+    &one_claim::INVARIANT,
     &one_leader_per_epoch::INVARIANT,
     &one_owner::AT_A_TIME,
     &one_owner::INVARIANT,
     &read_committed::INVARIANT,
     &replicated_was_written::INVARIANT,
     &truncation::INVARIANT,
+    &zookeeper_epochs::INVARIANT,
 ];
 
 /// What suspends an [`Invariant`].
@@ -106,6 +114,8 @@ pub enum Suspension {
     RuleOff(ProtocolRule, &'static str),
     /// The client at work is documented to do this.
     OldClient(&'static str),
+    /// The cluster's metadata is in ZooKeeper, and the KIP helps KRaft only.
+    ZooKeeperMode(&'static str),
     /// A documented defect has shown on this partition before, and this is what comes of it.
     KnownBreach,
 }
@@ -142,12 +152,19 @@ pub struct Breaches {
     violations: Vec<Violation>,
     known: Vec<Violation>,
     counts: Vec<(&'static str, TopicPartition, bool, u64)>,
+    in_zookeeper_mode: bool,
 }
 
 /// So many breaches of one invariant on one partition are kept in words; the rest are counted.
 const KEPT_PER_PLACE: u64 = 3;
 
 impl Breaches {
+    /// No breach so far, of a run in this mode.
+    #[must_use]
+    pub fn new(in_zookeeper_mode: bool) -> Self {
+        Breaches { in_zookeeper_mode, ..Breaches::default() }
+    }
+
     /// Takes note of a breach, unless a fault has suspended the invariant.
     pub fn report(
         &mut self,
@@ -157,7 +174,9 @@ impl Breaches {
         place: Place,
         text: String,
     ) {
-        let Some(known) = classify(invariant, rules, partition) else { return };
+        let Some(known) = classify(invariant, rules, self.in_zookeeper_mode, partition) else {
+            return;
+        };
         if let Some(issue) = known
             && !partition.known_breaches.contains(&issue)
         {
@@ -241,6 +260,7 @@ impl Breaches {
 fn classify(
     invariant: &Invariant,
     rules: ProtocolRules,
+    in_zookeeper_mode: bool,
     partition: &Partition,
 ) -> Option<Option<&'static str>> {
     let mut known = None;
@@ -250,8 +270,12 @@ fn classify(
             Suspension::UncleanElection if partition.had_unclean_election => return None,
             Suspension::RuleOff(rule, issue) if !rules.has(rule) => known = known.or(Some(issue)),
             Suspension::OldClient(issue) => known = known.or(Some(issue)),
+            Suspension::ZooKeeperMode(issue) if in_zookeeper_mode => known = known.or(Some(issue)),
             Suspension::KnownBreach => known = known.or(partition.known_breaches.first().copied()),
-            Suspension::PowerLoss | Suspension::UncleanElection | Suspension::RuleOff(..) => {}
+            Suspension::PowerLoss
+            | Suspension::UncleanElection
+            | Suspension::RuleOff(..)
+            | Suspension::ZooKeeperMode(_) => {}
         }
     }
     Some(known)

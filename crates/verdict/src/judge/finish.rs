@@ -9,6 +9,7 @@ use super::State;
 use crate::cause::{Anomaly, AnomalyKind, Cause, Promise};
 use crate::counts::RecordCounts;
 use crate::digest::Digests;
+use crate::exceptions::{Exceptions, Tally};
 use crate::fates::{self, Evidences};
 use crate::groups::Groups;
 use crate::latency::{Latency, LatencySample};
@@ -54,6 +55,8 @@ impl State {
         look: impl FnOnce(&Concluded<'_>),
     ) -> (Verdict, Option<RecordFates>) {
         self.close_open_spells();
+        self.world.settle_sessions(None);
+        self.world.check_replicas_at_rest(self.sim_end);
         self.groups.finish(&self.header, &self.world, self.sim_end);
         let visibility = Visibility::of(&self.world);
         let evidences = Evidences {
@@ -61,6 +64,7 @@ impl State {
             world: &self.world,
             notes: &self.notes,
             groups: &self.groups,
+            exceptions: &self.exceptions,
             visibility: &visibility,
         };
         let fates = fates::decide(&evidences, &mut self.records, every_record);
@@ -73,13 +77,14 @@ impl State {
         });
         let causes = count_causes(&self.header, &fates.anomalies);
         let hanging = hanging(&evidences);
-        let (header, mut breaches) = (self.header, self.world.breaches);
+        let producer_exceptions = producer_exceptions(&self.header, &self.exceptions);
+        let (header, mut breaches) = (self.header, std::mem::take(&mut self.world.breaches));
         for (name, text, known) in broken_promises(&causes).chain(hanging) {
             breaches.report_anomalies(self.sim_end, name, text, known);
         }
         let place = |partition| names::partition(&header, partition);
         let (violations, known_violations) = breaches.finish(&place);
-        let (timeline, cluster) = self.timeline.finish(&header, &self.groups);
+        let (timeline, cluster) = self.timeline.finish(&header, &self.groups, &self.world);
         let named = |names: Vec<String>, counts: &[_]| -> BTreeMap<String, _> {
             names.into_iter().zip(counts.iter().copied()).collect()
         };
@@ -100,6 +105,7 @@ impl State {
             producers: named(producers, &fates.producers),
             topics,
             groups: of_groups,
+            producer_exceptions,
             transactions: self.groups.transactions.counts,
             readers: readers.map(|(of, reader)| (of.name.clone(), reader.counts)).collect(),
             causes,
@@ -112,6 +118,8 @@ impl State {
             unavailability,
             timeline,
             cluster,
+            diverged: self.world.diverged,
+            sessions_expired: self.world.ensemble.as_ref().map(|of| of.sessions_expired),
             sim_end: self.sim_end,
             header,
         };
@@ -130,6 +138,18 @@ impl State {
             }
         }
     }
+}
+
+/// The exceptions of those producers that met with any.
+fn producer_exceptions(header: &RunHeader, tally: &Tally) -> BTreeMap<String, Exceptions> {
+    let all = header.producers.iter().enumerate().map(|(index, producer)| {
+        let exceptions = tally.of(|node| {
+            let node = header.nodes.get(usize::from(node.0)).and_then(|node| node.producer);
+            node.is_some_and(|(of, _)| usize::from(of.0) == index)
+        });
+        (producer.name.clone(), exceptions)
+    });
+    all.filter(|(_, exceptions)| !exceptions.0.is_empty()).collect()
 }
 
 fn latency(mut latency: Latency) -> LatencyResult {

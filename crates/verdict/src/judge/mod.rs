@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use crate::counts::ReaderCounts;
 use crate::digest::StableHasher;
+use crate::exceptions::Tally;
 use crate::groups::Groups;
 use crate::history::{Note, NoteKind, Notes};
 use crate::invariants::{Place, controller_epochs};
@@ -52,6 +53,7 @@ struct State {
     end_to_end: Latency,
     readers: Vec<Reader>,
     timeline: Timeline,
+    exceptions: Tally,
     workload_ended: Option<SimTime>,
     sim_end: SimTime,
 }
@@ -78,6 +80,7 @@ impl Observer for Judge {
             end_to_end: Latency::default(),
             readers: vec![reader; header.readers.len()],
             timeline: Timeline::default(),
+            exceptions: Tally::default(),
             workload_ended: None,
             sim_end: SimTime::ZERO,
         });
@@ -148,6 +151,7 @@ impl Judge {
 
 impl State {
     fn observe(&mut self, stamped: &Stamped) {
+        self.world.settle_sessions(Some(stamped.cause));
         match &stamped.event {
             TraceEvent::ClusterSettled | TraceEvent::RunEnded => {}
             TraceEvent::WorkloadEnded => self.workload_ended = Some(stamped.at),
@@ -214,14 +218,14 @@ impl State {
             | TraceEvent::RecordsProcessed { .. }
             | TraceEvent::ApplicationFailed { .. }
             | TraceEvent::HandedOverRecordsDropped { .. }
-            | TraceEvent::ZooKeeperLeaderElected { .. }
+            | TraceEvent::BalanceAttempted { .. } => {}
+            TraceEvent::ZooKeeperLeaderElected { .. }
             | TraceEvent::ZooKeeperSessionOpened { .. }
             | TraceEvent::ZooKeeperSessionEnded { .. }
             | TraceEvent::ZooKeeperStateChanged { .. }
             | TraceEvent::PartitionClaimed { .. }
-            | TraceEvent::PartitionReleased { .. }
-            | TraceEvent::BalanceAttempted { .. }
-            | TraceEvent::ExceptionRaised { .. } => {}
+            | TraceEvent::PartitionReleased { .. } => self.world.on_zookeeper(stamped),
+            TraceEvent::ExceptionRaised { .. } => self.exceptions.observe(stamped),
         }
         self.groups.observe(&self.header, &mut self.world, stamped);
     }

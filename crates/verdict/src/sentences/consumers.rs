@@ -150,7 +150,7 @@ fn commit_failed(what: &str, failure: CommitFailure) -> String {
 }
 
 /// `orders-0@120, orders-1@130`, the first few.
-fn committed(header: &RunHeader, offsets: &[OffsetToCommit]) -> String {
+pub(super) fn committed(header: &RunHeader, offsets: &[OffsetToCommit]) -> String {
     let one = |of: &OffsetToCommit| at(header, of.partition, of.offset);
     listed(offsets.iter().map(one).collect())
 }

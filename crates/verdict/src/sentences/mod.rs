@@ -6,6 +6,7 @@
 //! came before; here a fact is told for itself.
 
 mod consumers;
+pub(crate) mod zookeeper;
 
 use acklab_vocab::api::Acks;
 use acklab_vocab::error::ErrorCode;
@@ -22,6 +23,8 @@ use crate::names;
 #[must_use]
 pub fn sentence(header: &RunHeader, stamped: &Stamped) -> String {
     world(stamped)
+        .or_else(|| zookeeper::zookeeper(header, stamped))
+        .or_else(|| zookeeper::controller(header, &stamped.event))
         .or_else(|| controller(header, &stamped.event))
         .or_else(|| replica(header, &stamped.event))
         .or_else(|| role(header, &stamped.event))

@@ -1,14 +1,17 @@
 //! Facts of a hand-made history, told one by one.
 
 use acklab_vocab::api::Acks;
+use acklab_vocab::config::BalancedLibrary;
+use acklab_vocab::ids::{BrokerId, ControllerEpoch, ControllerId, NodeId};
 use acklab_vocab::trace::{
-    CommitStyle, Observer, PartitionChangeReason, RebalanceReason, RemovalReason, RunHeader,
-    Stamped, TruncationReason,
+    BalanceOutcome, ClientException, CommitStyle, Observer, PartitionChangeReason, RebalanceReason,
+    RemovalReason, RunHeader, Stamped, TraceEvent, TruncationReason, ZooKeeperState,
 };
+use acklab_vocab::zookeeper::ZooKeeperError;
 use expect_test::{Expect, expect};
 
 use super::told;
-use crate::testing::{Trace, trace};
+use crate::testing::{PARTITION, Trace, member, trace};
 
 /// Writes down what is told of every fact.
 #[derive(Default)]
@@ -98,5 +101,56 @@ fn consumers_are_told_fact_by_fact() {
             broker 1 begins a rebalance of billing: session expired
             billing-1 has lost orders-0
         "#]],
+    );
+}
+
+#[test]
+fn the_zookeeper_era_is_told_fact_by_fact() {
+    let mut trace =
+        trace("2.0", Acks::Leader).balanced(BalancedLibrary::Pykafka, CommitStyle::Auto);
+    let (server, broker) = (trace.server(), NodeId(1));
+    trace.facts.clear();
+    trace.zookeeper_led(1, 3).session(member(0), 0xa).claim(0);
+    trace.attempt(0, 0, BalanceOutcome::Done).read_on(0, 0).store_offset(0, 4);
+    trace
+        .fact(member(0), TraceEvent::ZooKeeperStateChanged { state: ZooKeeperState::Disconnected });
+    trace.session_expires(0, 0xa);
+    trace.fact(member(0), TraceEvent::ZooKeeperStateChanged { state: ZooKeeperState::Expired });
+    trace.attempt(1, 2, BalanceOutcome::Owned(PARTITION));
+    trace.attempt(1, 3, BalanceOutcome::ZooKeeperFailed(ZooKeeperError::ConnectionLoss));
+    trace.raise(member(1), ClientException::PartitionOwnedError, false);
+    trace.raise(member(1), ClientException::ConsumerStoppedException, true);
+    trace.session_ends(member(1), 0xb, false);
+    let (controller, epoch) = (ControllerId(2), ControllerEpoch(7));
+    trace.fact(broker, TraceEvent::ControllerElected { controller, epoch });
+    trace.fact(broker, TraceEvent::BrokerFenced { broker: BrokerId(1) });
+    let state = trace.state().clone();
+    let reason = PartitionChangeReason::BrokerFenced;
+    trace.fact(server, TraceEvent::PartitionChanged { state, reason });
+    trace.fact(broker, TraceEvent::ControllerResigned { epoch });
+    check(
+        &trace,
+        &expect![[r#"
+        zookeeper 1 leads the ensemble from now on (epoch 3)
+        zookeeper 1 opens session 0xa of billing-0 (timeout 6 s)
+        zookeeper 1 names billing-0 the owner of orders-0 in billing
+        billing-0 has its share of the partitions (attempt 1)
+        billing-0 owns orders-0
+        billing-0 begins at the committed offset orders-0@0
+        zookeeper 1 stores the committed offset of billing, orders-0@4, for billing-0
+        billing-0 has lost its connection to ZooKeeper
+        zookeeper 1 no longer names billing-0 the owner of orders-0 in billing: its session has expired
+        zookeeper 1 lets session 0xa of billing-0 expire
+        billing-0 learns that its ZooKeeper session has expired
+        billing-1 cannot take orders-0, which another consumer owns (attempt 3)
+        billing-1 cannot take its share: ZooKeeper, ConnectionLoss (attempt 4)
+        billing-1 logs PartitionOwnedError
+        billing-1 raises ConsumerStoppedException
+        zookeeper 1 closes session 0xb of billing-1
+        broker 2 has won the race for the controller (epoch 7)
+        broker 2 as controller takes broker 1 for dead
+        zookeeper 1 stores orders-0: leader 1, epoch 0, ISR 1 2 3 (a broker was fenced)
+        broker 2 is the controller no more (epoch 7)
+    "#]],
     );
 }

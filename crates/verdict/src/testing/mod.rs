@@ -25,6 +25,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 mod groups;
+mod zookeeper;
 
 pub use groups::member;
 

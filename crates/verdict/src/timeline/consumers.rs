@@ -6,7 +6,8 @@ use acklab_vocab::error::ErrorCode;
 use acklab_vocab::ids::{GroupId, MemberId, NodeId, TransactionalId};
 use acklab_vocab::time::{SimDuration, SimTime};
 use acklab_vocab::trace::{
-    ApplicationReaction, RebalanceReason, RemovalReason, RunHeader, Stamped, TraceEvent,
+    ApplicationReaction, ClientException, RebalanceReason, RemovalReason, RunHeader, Stamped,
+    TraceEvent, ZooKeeperState,
 };
 use acklab_vocab::transaction::TransactionState;
 use std::collections::BTreeMap;
@@ -38,11 +39,14 @@ pub(super) struct Consumers {
 
 /// What is folded: the same thing done to or by the same process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum FoldKey {
+pub(super) enum FoldKey {
     Refused(NodeId, ErrorCode),
     Failed(NodeId, ApplicationReaction),
     Reset(NodeId),
     Aborted(TransactionalId),
+    ZooKeeper(NodeId, ZooKeeperState),
+    Balance(NodeId),
+    Raised(NodeId, ClientException),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -214,7 +218,7 @@ impl Timeline {
     }
 
     /// Adds a line, or counts it in an earlier one.
-    fn fold(&mut self, key: FoldKey, at: SimTime, text: String) {
+    pub(super) fn fold(&mut self, key: FoldKey, at: SimTime, text: String) {
         if let Some(fold) = self.consumers.folds.get_mut(&key)
             && at.since(fold.last) <= FOLD_WITHIN
         {

@@ -2,6 +2,7 @@
 //! many partitions is one line, and the brokers' own topics are counted, not named.
 
 mod consumers;
+mod zookeeper;
 
 use acklab_vocab::ids::{BrokerId, EventId, NodeId, TopicPartition};
 use acklab_vocab::metadata_log::PartitionState;
@@ -13,6 +14,7 @@ use serde::Serialize;
 use std::sync::Arc;
 
 use self::consumers::Consumers;
+use self::zookeeper::Clients;
 use crate::groups::Groups;
 use crate::names;
 use crate::verdict::ClusterCounts;
@@ -44,6 +46,7 @@ pub struct Timeline {
     event: EventId,
     faults: Vec<(u32, Arc<str>)>,
     consumers: Consumers,
+    clients: Clients,
     /// What happened, counted.
     pub counts: ClusterCounts,
 }
@@ -100,6 +103,13 @@ impl Timeline {
             | TraceEvent::BrokerFenced { .. }
             | TraceEvent::BrokerUnfenced { .. }
             | TraceEvent::ReaderStopped { .. } => self.cluster(header, stamped),
+            TraceEvent::ZooKeeperLeaderElected { .. }
+            | TraceEvent::ZooKeeperSessionOpened { .. }
+            | TraceEvent::ZooKeeperSessionEnded { .. }
+            | TraceEvent::ZooKeeperStateChanged { .. }
+            | TraceEvent::PartitionReleased { .. }
+            | TraceEvent::BalanceAttempted { .. }
+            | TraceEvent::ExceptionRaised { .. } => self.observe_zookeeper(header, world, stamped),
             _ => self.observe_consumers(header, stamped),
         }
     }
@@ -110,8 +120,10 @@ impl Timeline {
         mut self,
         header: &RunHeader,
         groups: &Groups,
+        world: &World,
     ) -> (Vec<TimelineEntry>, ClusterCounts) {
         self.flush(header);
+        self.finish_two_owners(groups, world, header);
         self.finish_consumers(groups, header);
         if self.dropped > 0 {
             let at = self.entries.last().map(|last| last.at).unwrap_or_default();
@@ -151,6 +163,10 @@ impl Timeline {
             }
             _ => return,
         };
+        if self.is_said_again(header, stamped) {
+            return;
+        }
+        let text = Self::controller_words(header, stamped).unwrap_or(text);
         self.line(stamped.at, text, None);
     }
 

@@ -9,23 +9,26 @@
 //!
 //! Left out: retention and compaction (no fact speaks of them), and the controllers' own log.
 
+mod at_rest;
 mod facts;
 mod membership;
 mod partition;
 mod replica;
 mod transactions;
+mod zookeeper;
 
 pub use partition::{Lineage, Partition, Removal, RemovalKind, Tenure};
 pub use replica::{EpochSpans, LeaderView, Replica, Role, holds};
+pub use zookeeper::{Claim, Ensemble, Session};
 
-use acklab_vocab::config::SequenceRepair;
+use acklab_vocab::config::{BalancedLibrary, GroupLibrary, SequenceRepair};
 use acklab_vocab::ids::{
     BrokerId, ControllerEpoch, ControllerId, NodeId, Offset, TopicId, TopicPartition,
 };
 use acklab_vocab::record::RecordBatch;
 use acklab_vocab::rules::ProtocolRules;
 use acklab_vocab::time::SimTime;
-use acklab_vocab::trace::RunHeader;
+use acklab_vocab::trace::{GroupHeader, RunHeader};
 use acklab_vocab::transaction::TransactionResult;
 use std::sync::Arc;
 
@@ -105,10 +108,18 @@ pub struct World {
     pub appends: Vec<Append>,
     /// Who led the metadata quorum, in the order of the trace.
     pub controllers: Vec<(ControllerEpoch, ControllerId)>,
+    /// The ZooKeeper ensemble, if the cluster has one.
+    pub ensemble: Option<Ensemble>,
+    /// At how many offsets in-sync replicas hold other records than their leaders at rest; known at
+    /// the end.
+    pub diverged: u64,
     /// What should not have been.
     pub breaches: Breaches,
     /// By topic: whether it allows an unclean election.
     pub(crate) unclean_allowed: Vec<bool>,
+    /// By [`GroupId`](acklab_vocab::ids::GroupId): its consumers name the znodes of owners after the
+    /// leader of the partition (pykafka).
+    names_owners_by_leader: Vec<bool>,
     /// By producer index: an older client, which may give a sequence to two batches (KIP-360).
     reuses_sequences: Vec<bool>,
     /// Dense index of each topic's first partition.
@@ -133,6 +144,7 @@ impl World {
         let broker_nodes =
             nodes.filter_map(|(index, node)| Some((node.broker?, NodeId(index as u16)))).collect();
         let processes = header.nodes.iter();
+        let ensemble = Ensemble::of(header);
         World {
             rules: header.rules,
             processes: processes
@@ -141,7 +153,10 @@ impl World {
             partitions,
             appends: Vec::new(),
             controllers: Vec::new(),
-            breaches: Breaches::default(),
+            breaches: Breaches::new(ensemble.is_some()),
+            ensemble,
+            diverged: 0,
+            names_owners_by_leader: names_owners_by_leader(header),
             unclean_allowed: header
                 .topics
                 .iter()
@@ -238,4 +253,13 @@ impl World {
     pub fn end_of(&self, id: AppendId) -> Offset {
         self.appends.get(id.index()).map_or(Offset(0), |append| append.batch.next_offset())
     }
+}
+
+/// By group: whether one of its applications is pykafka's.
+fn names_owners_by_leader(header: &RunHeader) -> Vec<bool> {
+    let pykafka = GroupLibrary::Balanced(BalancedLibrary::Pykafka);
+    let is_of =
+        |id: usize, of: &GroupHeader| usize::from(of.group.0) == id && of.library == pykafka;
+    let all = 0..header.group_ids.len();
+    all.map(|id| header.groups.iter().any(|of| is_of(id, of))).collect()
 }

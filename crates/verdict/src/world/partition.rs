@@ -208,6 +208,15 @@ impl Partition {
         }
     }
 
+    /// How many brokers have led it.
+    #[must_use]
+    pub fn leaders(&self) -> usize {
+        let mut leaders: Vec<BrokerId> = self.tenures.iter().map(|tenure| tenure.leader).collect();
+        leaders.sort_unstable();
+        leaders.dedup();
+        leaders.len()
+    }
+
     /// Whether some leader's high watermark had passed this batch in a log that held it.
     #[must_use]
     pub fn was_committed(&self, append: &Append) -> bool {

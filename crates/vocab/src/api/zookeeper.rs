@@ -143,6 +143,13 @@ pub enum ZooKeeperReply {
     Children(Vec<Arc<str>>, ZnodeStat),
     /// To a multi that succeeded: one for each operation.
     Multi(Vec<ZooKeeperReply>),
+    /// To a multi that failed: nothing was done (`OpResult.ErrorResult`).
+    MultiFailed {
+        /// Which operation could not be done, from 0; those after it were not looked at.
+        operation: u32,
+        /// Why.
+        error: ZooKeeperError,
+    },
 }
 
 /// What one server of an ensemble tells another: a message, never answered on its connection.
@@ -150,6 +157,9 @@ pub enum ZooKeeperReply {
 pub struct ZooKeeperPeerMessage {
     /// Who tells.
     pub from: ZooKeeperServerId,
+    /// Which of the learner's attempts to follow this belongs to: it stands for the socket between a learner and its leader,
+    /// so a packet of a link that is over is not taken for one of the next. 0 in a notification.
+    pub link: u64,
     /// What.
     pub packet: PeerPacket,
 }
@@ -186,8 +196,8 @@ pub enum PeerPacket {
     AckEpoch {
         /// Its newest transaction.
         last_zxid: Zxid,
-        /// `currentEpoch`
-        current_epoch: u32,
+        /// `currentEpoch`; `None` if it had promised this epoch before: then this does not count towards a quorum.
+        current_epoch: Option<u32>,
     },
     /// Leader to learner: makes its history the leader's (`TRUNC`, `DIFF`), then `NEWLEADER`.
     Synchronize {
@@ -208,7 +218,7 @@ pub enum PeerPacket {
         /// Up to where the learner may apply.
         committed: Zxid,
     },
-    /// Learner to leader: a client's write (`REQUEST`). `None` as operation: nothing but a sign of life of the sessions.
+    /// Learner to leader: a client's write (`REQUEST`), or a session to look up (`REVALIDATE`).
     Forward {
         /// Whose.
         session: SessionId,
@@ -216,6 +226,15 @@ pub enum PeerPacket {
         number: u64,
         /// What the client wants.
         request: ForwardedRequest,
+    },
+    /// Leader to learner: the answer to a session to look up (`REVALIDATE`).
+    Revalidated {
+        /// Which session.
+        session: SessionId,
+        /// The learner's number for it.
+        number: u64,
+        /// It lives.
+        valid: bool,
     },
     /// Leader to learner: a transaction to log (`PROPOSAL`).
     Proposal(Arc<ZooKeeperTransaction>),
@@ -292,11 +311,15 @@ pub enum ZooKeeperChange {
         /// It was silent for too long; otherwise its client closed it.
         expired: bool,
     },
-    /// Writes, already found to be possible: sequential names are complete, `Check`s are gone.
+    /// Writes, already found to be possible: sequential names are complete.
     Write(Vec<ZooKeeperOperation>),
-    /// Nothing: the leader found that the request must fail. `multi`: the error of each operation is the same but for the
-    /// first that failed.
-    Error(ZooKeeperError),
+    /// Nothing: the leader found that the request must fail.
+    Error {
+        /// Why.
+        error: ZooKeeperError,
+        /// Which operation of a multi could not be done, from 0.
+        operation: u32,
+    },
 }
 
 /// A message between servers is never answered.
@@ -350,6 +373,7 @@ impl ZooKeeperPeerMessage {
             | PeerPacket::AckEpoch { .. }
             | PeerPacket::AckNewLeader { .. }
             | PeerPacket::UpToDate { .. }
+            | PeerPacket::Revalidated { .. }
             | PeerPacket::Ack(_)
             | PeerPacket::Commit(_)
             | PeerPacket::Ping => 40,

@@ -430,6 +430,17 @@ impl GroupClientConfig {
         }
     }
 
+    /// Whether it commits to a coordinator, and not to ZooKeeper alone.
+    #[must_use]
+    pub fn commits_to_kafka(&self) -> bool {
+        match self {
+            GroupClientConfig::Member(_) => true,
+            GroupClientConfig::Balanced(config) => {
+                config.offsets_storage != OffsetsStorage::ZooKeeper
+            }
+        }
+    }
+
     /// Which library.
     #[must_use]
     pub fn library(&self) -> GroupLibrary {

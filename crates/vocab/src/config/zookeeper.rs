@@ -34,6 +34,8 @@ pub struct ZooKeeperModeConfig {
     pub controlled_shutdown_retry_backoff: SimDuration,
     /// `replica.lag.max.messages`; `None` from 0.9 on.
     pub replica_lag_max_messages: Option<u64>,
+    /// `num.io.threads`: so many requests may wait for locks before no other is handled.
+    pub io_threads: u16,
     /// `auto.leader.rebalance.enable`
     pub auto_leader_rebalance: bool,
     /// `leader.imbalance.check.interval.seconds`

@@ -70,6 +70,7 @@ fn zookeeper_mode(resolved: &Resolved<'_>) -> ZooKeeperModeConfig {
         replica_lag_max_messages: resolved
             .text("replica.lag.max.messages")
             .map(|_| resolved.u64("replica.lag.max.messages")),
+        io_threads: resolved.u16("num.io.threads"),
         auto_leader_rebalance: resolved.boolean("auto.leader.rebalance.enable"),
         leader_imbalance_check_interval: SimDuration::from_secs(interval),
         leader_imbalance_percentage: resolved.u32("leader.imbalance.per.broker.percentage"),

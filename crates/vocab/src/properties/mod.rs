@@ -2,7 +2,8 @@
 //! made of them.
 //!
 //! Mirrors the `ConfigDef` of `KafkaConfig`, `LogConfig`, `ProducerConfig` and `ConsumerConfig`,
-//! librdkafka's `rd_kafka_properties` and kafka-python's `DEFAULT_CONFIG`. A property is looked up by name and [`Scope`]; one
+//! librdkafka's `rd_kafka_properties` and kafka-python's `DEFAULT_CONFIG`; of the ZooKeeper era, the Scala clients of 0.8,
+//! pykafka's `BalancedConsumer`, and `zoo.cfg`. A property is looked up by name and [`Scope`]; one
 //! that the named version does not have is an error, as is a value out of range or a combination
 //! that the real process refuses to start with.
 //!
@@ -16,13 +17,17 @@ mod build;
 mod consumer;
 mod error;
 mod groups;
+mod high_level_consumer;
 mod java;
 mod kafka_python;
 mod librdkafka;
 mod librdkafka_consumer;
 mod producer;
+mod pykafka;
 mod resolve;
+mod scala_producer;
 mod topic;
+mod zookeeper;
 
 #[cfg(test)]
 mod tests;
@@ -30,11 +35,15 @@ mod tests;
 pub use build::{broker_config, cluster_notes, controller_config, io_threads, topic_defaults};
 pub use error::PropertyError;
 pub use groups::{InternalTopic, java_member_config, offsets_topic, transactions_topic};
+pub use high_level_consumer::high_level_consumer_config;
 pub use java::{consumer_config, java_producer_config, java_producer_notes};
 pub use kafka_python::{kafka_python_member_config, kafka_python_producer_config};
 pub use librdkafka::librdkafka_producer_config;
 pub use librdkafka_consumer::librdkafka_member_config;
+pub use pykafka::pykafka_consumer_config;
+pub use scala_producer::scala_producer_config;
 pub use topic::{TopicProperties, inherited_from, topic_config};
+pub use zookeeper::{negotiated_session_timeout, zookeeper_config};
 
 use crate::version::KafkaVersion;
 use std::fmt;
@@ -58,6 +67,14 @@ pub enum Scope {
     KafkaPythonProducer,
     /// kafka-python's consumer.
     KafkaPythonConsumer,
+    /// The Scala producer of 0.8.
+    ScalaProducer,
+    /// The high-level consumer of 0.8.
+    HighLevelConsumer,
+    /// pykafka's `BalancedConsumer`.
+    PykafkaConsumer,
+    /// A server of the ZooKeeper ensemble: `zoo.cfg`.
+    ZooKeeper,
 }
 
 impl Scope {
@@ -71,6 +88,10 @@ impl Scope {
         Scope::LibrdkafkaConsumer,
         Scope::KafkaPythonProducer,
         Scope::KafkaPythonConsumer,
+        Scope::ScalaProducer,
+        Scope::HighLevelConsumer,
+        Scope::PykafkaConsumer,
+        Scope::ZooKeeper,
     ];
 }
 
@@ -85,6 +106,10 @@ impl fmt::Display for Scope {
             Scope::LibrdkafkaConsumer => "librdkafka consumer",
             Scope::KafkaPythonProducer => "kafka-python producer",
             Scope::KafkaPythonConsumer => "kafka-python consumer",
+            Scope::ScalaProducer => "Scala producer",
+            Scope::HighLevelConsumer => "high-level consumer",
+            Scope::PykafkaConsumer => "pykafka consumer",
+            Scope::ZooKeeper => "ZooKeeper server",
         })
     }
 }
@@ -241,6 +266,10 @@ pub fn table(scope: Scope) -> impl Iterator<Item = &'static PropertyDefinition> 
         Scope::LibrdkafkaConsumer => (librdkafka_consumer::TABLE, librdkafka::CONNECTION),
         Scope::KafkaPythonProducer => (kafka_python::PRODUCER, kafka_python::CONNECTION),
         Scope::KafkaPythonConsumer => (kafka_python::CONSUMER, kafka_python::CONNECTION),
+        Scope::ScalaProducer => (scala_producer::TABLE, &[]),
+        Scope::HighLevelConsumer => (high_level_consumer::TABLE, &[]),
+        Scope::PykafkaConsumer => (pykafka::TABLE, &[]),
+        Scope::ZooKeeper => (zookeeper::TABLE, &[]),
     };
     own.iter().chain(shared)
 }

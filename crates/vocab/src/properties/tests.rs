@@ -1,7 +1,8 @@
 use super::*;
 use crate::api::{Acks, Isolation};
 use crate::config::{
-    AutoOffsetReset, ConsumerLibrary, GroupProtocol, JavaProducerConfig, Partitioner,
+    AutoOffsetReset, BalancedLibrary, ConsumerLibrary, GroupProtocol, JavaProducerConfig,
+    OffsetsStorage, Partitioner,
 };
 use crate::group::{Assignor, RemoteAssignor};
 use crate::rules::ProtocolRules;
@@ -332,4 +333,96 @@ fn kafka_python_is_a_java_client_of_its_time() {
     ] {
         assert!(member(&[refused]).is_err(), "{refused:?}");
     }
+}
+
+/// kafka-semantics.md, section 7.1.
+#[test]
+fn the_high_level_consumer_has_its_own_words() {
+    let oldest = KafkaVersion::OLDEST;
+    let consumer = |set: &[(&str, &str)]| {
+        high_level_consumer_config(oldest, ProtocolRules::of(oldest), &pairs(set))
+    };
+    let plain = consumer(&[]).unwrap();
+    assert_eq!(plain.library, BalancedLibrary::HighLevel);
+    assert_eq!(plain.session_timeout, SimDuration::from_secs(6));
+    assert_eq!((plain.rebalance_max_retries, plain.rebalance_backoff.0), (4, 2_000_000_000));
+    assert_eq!(plain.auto_commit, Some(SimDuration::from_secs(60)));
+    assert_eq!(plain.consumer.auto_offset_reset, AutoOffsetReset::Latest);
+    assert_eq!(plain.consumer.fetch_max_wait, SimDuration::from_millis(100));
+    assert_eq!(plain.offsets_storage, OffsetsStorage::ZooKeeper);
+    let storage = |set: &[(&str, &str)]| consumer(set).unwrap().offsets_storage;
+    let kafka = ("offsets.storage", "kafka");
+    assert_eq!(storage(&[kafka]), OffsetsStorage::Both);
+    assert_eq!(storage(&[kafka, ("dual.commit.enabled", "false")]), OffsetsStorage::Kafka);
+    assert_eq!(storage(&[("dual.commit.enabled", "true")]), OffsetsStorage::ZooKeeper);
+    let synced = consumer(&[("zookeeper.sync.time.ms", "500")]).unwrap();
+    assert_eq!(synced.rebalance_backoff, SimDuration::from_millis(500));
+    for refused in [
+        ("auto.offset.reset", "latest"),
+        ("fetch.wait.max.ms", "30001"),
+        ("enable.auto.commit", "false"),
+        ("partition.assignment.strategy", "roundrobin"),
+    ] {
+        assert!(consumer(&[refused]).is_err(), "{refused:?}");
+    }
+}
+
+/// kafka-semantics.md, section 7.2.
+#[test]
+fn pykafka_has_its_own_words() {
+    let rules = ProtocolRules::of(KafkaVersion::OLDEST);
+    let consumer = |set: &[(&str, &str)]| pykafka_consumer_config(rules, &pairs(set));
+    let plain = consumer(&[]).unwrap();
+    assert_eq!(plain.library, BalancedLibrary::Pykafka);
+    assert_eq!(plain.session_timeout, SimDuration::from_secs(6));
+    assert_eq!((plain.rebalance_max_retries, plain.rebalance_backoff.0), (5, 2_000_000_000));
+    assert_eq!((plain.auto_commit, plain.queue), (None, 2_000));
+    assert_eq!(plain.consumer.auto_offset_reset, AutoOffsetReset::Earliest);
+    assert_eq!(plain.offsets_storage, OffsetsStorage::Kafka);
+    assert_eq!(
+        (plain.offsets_commit_max_retries, plain.offsets_channel_backoff.0),
+        (5, 1_000_000_000)
+    );
+    let set = [("auto_commit_enable", "True"), ("zookeeper_connection_timeout_ms", "60000")];
+    let longer = consumer(&set).unwrap();
+    assert_eq!(longer.auto_commit, Some(SimDuration::from_secs(60)));
+    assert_eq!(longer.session_timeout, SimDuration::from_secs(60));
+    assert!(consumer(&[("rebalance_max_retries", "0")]).is_err());
+    assert!(consumer(&[("rebalance.max.retries", "5")]).is_err());
+}
+
+/// kafka-semantics.md, section 3.4.
+#[test]
+fn the_scala_producer_does_not_wait_for_acks() {
+    let oldest = KafkaVersion::OLDEST;
+    let producer = |set: &[(&str, &str)]| {
+        scala_producer_config(oldest, ProtocolRules::of(oldest), &pairs(set))
+    };
+    let plain = producer(&[]).unwrap();
+    assert_eq!((plain.acks, plain.retries, plain.asynchronous), (Acks::None, 3, false));
+    assert_eq!(plain.request_timeout, SimDuration::from_secs(10));
+    assert_eq!((plain.queue_enqueue_timeout, plain.batch_num_messages), (None, 200));
+    let never = producer(&[("topic.metadata.refresh.interval.ms", "-1")]).unwrap();
+    assert_eq!(never.metadata_refresh_interval, SimDuration::MAX);
+    let all = producer(&[("request.required.acks", "-1"), ("producer.type", "async")]).unwrap();
+    assert_eq!((all.acks, all.asynchronous), (Acks::All, true));
+    let dropping = producer(&[("queue.enqueue.timeout.ms", "0")]).unwrap();
+    assert_eq!(dropping.queue_enqueue_timeout, Some(SimDuration::ZERO));
+    for refused in [("request.required.acks", "all"), ("queue.buffering.max.messages", "199")] {
+        assert!(producer(&[refused]).is_err(), "{refused:?}");
+    }
+}
+
+#[test]
+fn zookeeper_gives_sessions_of_two_to_twenty_ticks() {
+    let config = |set: &[(&str, &str)]| zookeeper_config(KafkaVersion::OLDEST, &pairs(set));
+    let given = |set: &[(&str, &str)], wanted: u64| {
+        negotiated_session_timeout(&config(set).unwrap(), SimDuration::from_millis(wanted))
+    };
+    assert_eq!(given(&[], 100), SimDuration::from_secs(6));
+    assert_eq!(given(&[], 18_000), SimDuration::from_secs(18));
+    assert_eq!(given(&[], 100_000), SimDuration::from_secs(60));
+    assert_eq!(given(&[("tickTime", "2000")], 1), SimDuration::from_secs(4));
+    assert_eq!(given(&[("minSessionTimeout", "1")], 1), SimDuration::from_millis(1));
+    assert!(config(&[("minSessionTimeout", "60001")]).is_err());
 }

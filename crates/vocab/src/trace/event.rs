@@ -21,7 +21,7 @@ use crate::zookeeper::SessionId;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// A fact.
+/// A fact. Digests hash its place in this list, so new ones come last.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum TraceEvent {
     // ---- the world -------------------------------------------------------------------------------------------------
@@ -113,58 +113,6 @@ pub enum TraceEvent {
         state: PartitionState,
         /// Why.
         reason: PartitionChangeReason,
-    },
-
-    // ---- ZooKeeper -------------------------------------------------------------------------------------------------
-    /// A server has a quorum behind it and leads the ensemble.
-    ZooKeeperLeaderElected {
-        /// Who.
-        server: ZooKeeperServerId,
-        /// The epoch.
-        epoch: u32,
-    },
-    /// A session began. Stated when committed.
-    ZooKeeperSessionOpened {
-        /// Which.
-        session: SessionId,
-        /// The client's process.
-        client: NodeId,
-        /// The timeout agreed on.
-        timeout: SimDuration,
-    },
-    /// A session ended, and its ephemeral znodes with it. Stated when committed.
-    ZooKeeperSessionEnded {
-        /// Which.
-        session: SessionId,
-        /// The client's process.
-        client: NodeId,
-        /// The ensemble had not heard of it for its timeout; otherwise its client closed it.
-        expired: bool,
-    },
-    /// A client of ZooKeeper learned how it stands.
-    ZooKeeperStateChanged {
-        /// How.
-        state: ZooKeeperState,
-    },
-    /// A consumer has an owner's znode: by ZooKeeper it owns the partition. Stated when committed.
-    PartitionClaimed {
-        /// Whose group.
-        group: GroupId,
-        /// What.
-        partition: TopicPartition,
-        /// Which process.
-        consumer: NodeId,
-    },
-    /// An owner's znode is gone. Stated when committed.
-    PartitionReleased {
-        /// Whose group.
-        group: GroupId,
-        /// What.
-        partition: TopicPartition,
-        /// Which process had it.
-        consumer: NodeId,
-        /// With the session of the owner, which had expired; otherwise the owner deleted it, or closed its session.
-        expired: bool,
     },
 
     // ---- the broker ------------------------------------------------------------------------------------------------
@@ -578,22 +526,6 @@ pub enum TraceEvent {
         failure: Option<CommitFailure>,
     },
 
-    // ---- the consumer balanced by ZooKeeper ------------------------------------------------------------------------
-    /// A balanced consumer has tried to take what is its share.
-    BalanceAttempted {
-        /// Which attempt of this rebalance, from 0.
-        attempt: u32,
-        /// How it ended.
-        outcome: BalanceOutcome,
-    },
-    /// A client library raised an exception, by its name in the library.
-    ExceptionRaised {
-        /// Which.
-        exception: ClientException,
-        /// It reached the application; otherwise the library logged it.
-        reached_application: bool,
-    },
-
     // ---- the application ------------------------------------------------------------------------------------------
     /// An application has processed records: their side effects have happened. Records of one batch, in order.
     RecordsProcessed {
@@ -652,5 +584,73 @@ pub enum TraceEvent {
         result: TransactionResult,
         /// The error, if it is not known to have ended so: the producer was fenced, or it timed out.
         error: ErrorCode,
+    },
+
+    // ---- ZooKeeper -------------------------------------------------------------------------------------------------
+    /// A server has a quorum behind it and leads the ensemble.
+    ZooKeeperLeaderElected {
+        /// Who.
+        server: ZooKeeperServerId,
+        /// The epoch.
+        epoch: u32,
+    },
+    /// A session began. Stated when committed.
+    ZooKeeperSessionOpened {
+        /// Which.
+        session: SessionId,
+        /// The client's process.
+        client: NodeId,
+        /// The timeout agreed on.
+        timeout: SimDuration,
+    },
+    /// A session ended, and its ephemeral znodes with it. Stated when committed.
+    ZooKeeperSessionEnded {
+        /// Which.
+        session: SessionId,
+        /// The client's process.
+        client: NodeId,
+        /// The ensemble had not heard of it for its timeout; otherwise its client closed it.
+        expired: bool,
+    },
+    /// A client of ZooKeeper learned how it stands.
+    ZooKeeperStateChanged {
+        /// How.
+        state: ZooKeeperState,
+    },
+    /// A consumer has an owner's znode: by ZooKeeper it owns the partition. Stated when committed.
+    PartitionClaimed {
+        /// Whose group.
+        group: GroupId,
+        /// What.
+        partition: TopicPartition,
+        /// Which process.
+        consumer: NodeId,
+    },
+    /// An owner's znode is gone. Stated when committed.
+    PartitionReleased {
+        /// Whose group.
+        group: GroupId,
+        /// What.
+        partition: TopicPartition,
+        /// Which process had it.
+        consumer: NodeId,
+        /// With the session of the owner, which had expired; otherwise the owner deleted it, or closed its session.
+        expired: bool,
+    },
+
+    // ---- the consumer balanced by ZooKeeper ------------------------------------------------------------------------
+    /// A balanced consumer has tried to take what is its share.
+    BalanceAttempted {
+        /// Which attempt of this rebalance, from 0.
+        attempt: u32,
+        /// How it ended.
+        outcome: BalanceOutcome,
+    },
+    /// A client library raised an exception, by its name in the library.
+    ExceptionRaised {
+        /// Which.
+        exception: ClientException,
+        /// It reached the application; otherwise the library logged it.
+        reached_application: bool,
     },
 }

@@ -227,6 +227,12 @@ pub enum ClientException {
     SessionExpiredError,
     /// kazoo, through pykafka: the connection was lost during an operation.
     ConnectionLoss,
+    /// kazoo, through pykafka: no session within 15 s.
+    KazooTimeoutError,
+    /// pykafka: no offsets, no coordinator, or nothing to commit with.
+    KafkaException,
+    /// The high-level consumer: no session within `zookeeper.connection.timeout.ms`.
+    ZkTimeoutException,
     /// The high-level consumer: all attempts of a rebalance failed.
     ConsumerRebalanceFailedException,
     /// The Scala producer: a message could not be sent, all retries included.
@@ -236,6 +242,17 @@ pub enum ClientException {
 }
 
 impl ClientException {
+    /// Every exception, in the order of declaration.
+    pub const ALL: &'static [ClientException] = &[
+        ClientException::PartitionOwnedError,
+        ClientException::ConsumerStoppedException,
+        ClientException::SessionExpiredError,
+        ClientException::ConnectionLoss,
+        ClientException::ConsumerRebalanceFailedException,
+        ClientException::FailedToSendMessageException,
+        ClientException::QueueFullException,
+    ];
+
     /// Its name in the library.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -244,6 +261,9 @@ impl ClientException {
             ClientException::ConsumerStoppedException => "ConsumerStoppedException",
             ClientException::SessionExpiredError => "SessionExpiredError",
             ClientException::ConnectionLoss => "ConnectionLoss",
+            ClientException::KazooTimeoutError => "KazooTimeoutError",
+            ClientException::KafkaException => "KafkaException",
+            ClientException::ZkTimeoutException => "ZkTimeoutException",
             ClientException::ConsumerRebalanceFailedException => "ConsumerRebalanceFailedException",
             ClientException::FailedToSendMessageException => "FailedToSendMessageException",
             ClientException::QueueFullException => "QueueFullException",

@@ -261,8 +261,9 @@ pub fn unit(quantity: &Quantity) -> CounterUnit {
     match quantity {
         Quantity::Counter(counter) => of(*counter),
         Quantity::OfGroup(_, quantity) => unit(quantity),
-        Quantity::Cause(_) | Quantity::ShareOfAcked(_) | Quantity::CommitErrors(_) => {
-            CounterUnit::Count
-        }
+        Quantity::Cause(_)
+        | Quantity::ShareOfAcked(_)
+        | Quantity::CommitErrors(_)
+        | Quantity::Exceptions(..) => CounterUnit::Count,
     }
 }

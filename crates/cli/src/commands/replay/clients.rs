@@ -178,6 +178,7 @@ fn producer_of(machine: &MachineView) -> Option<&ProducerView> {
         MachineView::Producer(view) => Some(view),
         MachineView::Broker(_)
         | MachineView::Controller(_)
+        | MachineView::ZooKeeper(_)
         | MachineView::Reader(_)
         | MachineView::Consumer(_) => None,
     }
@@ -188,6 +189,7 @@ fn reader_of(machine: &MachineView) -> Option<&ReaderView> {
         MachineView::Reader(view) => Some(view),
         MachineView::Broker(_)
         | MachineView::Controller(_)
+        | MachineView::ZooKeeper(_)
         | MachineView::Producer(_)
         | MachineView::Consumer(_) => None,
     }

@@ -252,6 +252,7 @@ fn consumer_of(machine: &MachineView) -> Option<&ConsumerView> {
         MachineView::Consumer(view) => Some(view),
         MachineView::Broker(_)
         | MachineView::Controller(_)
+        | MachineView::ZooKeeper(_)
         | MachineView::Producer(_)
         | MachineView::Reader(_) => None,
     }

@@ -1,6 +1,6 @@
 //! Controllers, brokers and their logs at one instant.
 
-use super::{Page, list, or_dash, words};
+use super::{Page, list, or_dash, words, zookeeper};
 use crate::text::{Align, Rows, grouped};
 use acklab_machines::broker::{BrokerView, FollowerView, PartitionView, RoleView};
 use acklab_machines::controller::ControllerView;
@@ -10,6 +10,9 @@ use acklab_vocab::metadata_log::PartitionState;
 
 /// The quorum.
 pub fn controllers(page: &Page<'_>) -> String {
+    if page.scenario.cluster.controllers().is_empty() {
+        return String::new();
+    }
     let mut rows = Rows::with_header(&[
         ("process", Align::Left),
         ("state", Align::Left),
@@ -82,6 +85,12 @@ pub fn brokers(page: &Page<'_>) -> String {
 }
 
 fn registration(page: &Page<'_>, active: Option<&ControllerView>, id: BrokerId) -> String {
+    if let Some(server) = zookeeper::best_informed(page) {
+        return match zookeeper::is_registered(server, id) {
+            true => "registered".to_owned(),
+            false => "not registered".to_owned(),
+        };
+    }
     let Some(active) = active else { return "no controller is active".to_owned() };
     let Some(broker) = active.brokers.iter().find(|broker| broker.broker == id) else {
         return "not registered".to_owned();
@@ -103,7 +112,9 @@ pub fn partitions(page: &Page<'_>) -> String {
         })
         .collect();
     replicas.sort_by_key(|&(_, broker, view)| (view.partition, broker));
-    let known = best_informed(page).map_or(&[][..], |controller| &controller.partitions);
+    let by_zookeeper = zookeeper::best_informed(page).map(zookeeper::partitions);
+    let by_controller = || best_informed(page).map(|controller| controller.partitions.clone());
+    let known = by_zookeeper.or_else(by_controller).unwrap_or_default();
     let mut text = String::new();
     let mut empty = Vec::new();
     let mut ids: Vec<_> = known.iter().map(|state| state.partition).collect();
@@ -252,6 +263,7 @@ fn controller_of(machine: &MachineView) -> Option<&ControllerView> {
     match machine {
         MachineView::Controller(view) => Some(view),
         MachineView::Broker(_)
+        | MachineView::ZooKeeper(_)
         | MachineView::Producer(_)
         | MachineView::Reader(_)
         | MachineView::Consumer(_) => None,
@@ -263,6 +275,7 @@ pub fn broker_of(machine: &MachineView) -> Option<&BrokerView> {
     match machine {
         MachineView::Broker(view) => Some(view),
         MachineView::Controller(_)
+        | MachineView::ZooKeeper(_)
         | MachineView::Producer(_)
         | MachineView::Reader(_)
         | MachineView::Consumer(_) => None,

@@ -22,6 +22,7 @@ pub fn render(request: &Request, outcome: &Outcome, seed: u64, width: usize) -> 
     page.anomalies(verdict);
     page.breakdown("producer", &verdict.producers);
     page.breakdown("topic", &verdict.topics);
+    page.producer_exceptions(verdict);
     page.groups(verdict);
     page.transactions(verdict);
     page.readers(verdict);

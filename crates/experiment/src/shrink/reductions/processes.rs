@@ -62,7 +62,10 @@ fn without_topic(best: &Best, topic: &str) -> Option<Draft> {
 
 /// Lowers how many there are of everything.
 pub(in crate::shrink) fn lower_counts(search: &mut Search<'_>) {
-    search.descend(|best| controllers(best).into_iter().chain(brokers(best)).collect());
+    search.descend(|best| {
+        let metadata = controllers(best).into_iter().chain(ensemble(best));
+        metadata.chain(brokers(best)).collect()
+    });
     search.descend(instances);
     search.descend(replicas);
 }
@@ -98,6 +101,20 @@ fn controllers(best: &Best) -> Vec<Proposal> {
         let mode = quorum(fewer, combined);
         let draft = best.draft.with("cluster/mode", &mode);
         Proposal::new(draft, "controllers", count.to_string(), fewer.to_string())
+    });
+    fewer.collect()
+}
+
+/// Fewer servers of ZooKeeper, with the same properties.
+fn ensemble(best: &Best) -> Vec<Proposal> {
+    let count = best.scenario().cluster.zookeeper().len();
+    let fewer = (1..count).step_by(2).filter_map(|fewer| {
+        let draft = match best.draft.parts("cluster/mode").first().map(String::as_str) {
+            None => best.draft.with("cluster/mode", &format!("ZooKeeper(servers: {fewer})")),
+            Some("0") => best.draft.with("cluster/mode/0", &fewer.to_string()),
+            Some(_) => best.draft.with("cluster/mode/servers", &fewer.to_string()),
+        };
+        Proposal::new(draft, "servers of ZooKeeper", count.to_string(), fewer.to_string())
     });
     fewer.collect()
 }
@@ -213,12 +230,16 @@ fn named_partitions(spec: &mut FaultSpec) -> Vec<&mut TopicPartition> {
             | Trigger::LeaderChanged(partition)
             | Trigger::IsrShrunkTo(partition, _)
             | Trigger::IsrGrownTo(partition, _)
+            | Trigger::Claimed(_, partition, _)
             | Trigger::Committed(_, partition, _) => named.push(partition),
             Trigger::Appended(_)
             | Trigger::Replicated(..)
             | Trigger::Answered(_)
             | Trigger::Acked(_)
             | Trigger::Fenced(_)
+            | Trigger::ControllerElected(_)
+            | Trigger::ZooKeeperLeaderElected(_)
+            | Trigger::SessionExpired(..)
             | Trigger::Processed(..)
             | Trigger::RebalanceStarted(..)
             | Trigger::GroupStable(..)

@@ -227,6 +227,45 @@ fn a_seed_that_panicked_is_no_verdict_and_no_success() {
 }
 
 #[test]
+fn exceptions_are_counted_over_seeds_and_have_columns() {
+    let plan = plan(2);
+    let raised = |seed: u64, application: u64| {
+        let mut row = row(seed, 0, 1_000);
+        let SeedResult::Judged(numbers) = &mut row.result else { panic!("it is judged") };
+        let of = sweep::row::RaisedRow { application, logged: 4 };
+        numbers.groups[0].exceptions.insert("PartitionOwnedError".to_owned(), of);
+        let full = sweep::row::RaisedRow { application: 1, logged: 0 };
+        numbers.producer_exceptions.insert("QueueFullException".to_owned(), full);
+        row
+    };
+    let mut collected = Collected::new(&plan);
+    collected.add_row(0, raised(0, 0));
+    collected.add_row(0, raised(1, 3));
+    collected.add_row(1, row(0, 0, 1_000));
+    let report = report(&plan, &collected);
+    let of_cell = |cell: usize| -> Vec<(&str, u64)> {
+        let exceptions = report.cells[cell].exceptions.iter();
+        exceptions.map(|(name, spread)| (name.as_str(), spread.max)).collect()
+    };
+    let expected = [
+        ("exceptions PartitionOwnedError", 3),
+        ("exceptions QueueFullException", 1),
+        ("logged_exceptions PartitionOwnedError", 4),
+    ];
+    assert_eq!(of_cell(0), expected);
+    assert_eq!(of_cell(1), []);
+    let csv = sweep::csv(&plan, &collected);
+    let lines: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
+    let place = lines[0].iter().position(|name| *name == "exceptions PartitionOwnedError");
+    let place = place.expect("it has a column");
+    let column: Vec<&str> = lines[1..].iter().map(|line| line[place]).collect();
+    assert_eq!(column, ["0", "3", "0"]);
+    let read = serde_json::to_string(&raised(1, 3)).expect("a row can be written");
+    let again: SeedRow = serde_json::from_str(&read).expect("and read");
+    assert_eq!(again, raised(1, 3));
+}
+
+#[test]
 fn narrow_enough_is_a_matter_of_rows_alone() {
     let plan = plan_with(|options| {
         options.seeds = Seeds::new(0, 1_000).unwrap();

@@ -27,6 +27,15 @@ fn gates_are_read_as_they_are_meant() {
             "billing/commit_errors ILLEGAL_GENERATION == 0",
             "billing: commits failed with ILLEGAL_GENERATION = 0 in every history that is run",
         ),
+        (
+            "workers/exceptions ConsumerStoppedException == 0",
+            "workers: ConsumerStoppedException raised = 0 in every history that is run",
+        ),
+        (
+            "logged_exceptions PartitionOwnedError >= 1",
+            "PartitionOwnedError logged ≥ 1 in every history that is run",
+        ),
+        ("two_owners_max <= 1s @ 90%", "longest time with two owners ≤ 1 s in ≥ 90 % of histories"),
         ("lost of acked <= 0.1% @ 95%", "lost ≤ 0.1 % of acked in ≥ 95 % of histories"),
         (
             "producers/acks=all, linger.ms=5: lost > 0",
@@ -62,6 +71,12 @@ fn what_is_no_gate_is_refused_with_what_was_meant() {
     check(
         "cause unclean == 0",
         expect!["error: there is no cause `unclean`: write it like 'lost == 0 @ 95%'"],
+    );
+    check(
+        "exceptions PartitionOwned == 0",
+        expect![
+            "error: there is no exception `PartitionOwned`; did you mean `PartitionOwnedError`?"
+        ],
     );
     check("billing/lost == 0", expect!["error: a group has no `lost` of its own"]);
     check("lost of acked < 2", expect!["error: `2` is no share: write 0.1%"]);

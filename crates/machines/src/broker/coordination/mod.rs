@@ -41,6 +41,8 @@ pub enum CoordinatorKind {
 #[derive(Debug)]
 pub(super) struct Coordinators {
     topics: Arc<Coordination>,
+    /// How many partitions the internal topics have is configured; otherwise the metadata tell.
+    counts_are_configured: bool,
     /// By [`GroupId`]: the absolute hash of its name.
     group_hashes: Vec<u32>,
     /// By transactional id.
@@ -61,13 +63,16 @@ struct Owned {
 }
 
 impl Coordinators {
-    /// A broker that leads nothing yet.
-    pub fn new(topics: Arc<Coordination>) -> Self {
+    /// A broker that leads nothing yet. With ZooKeeper it takes the number of partitions of the
+    /// internal topics from its properties
+    /// (`GroupMetadataManager.getGroupMetadataTopicPartitionCount`).
+    pub fn new(topics: Arc<Coordination>, counts_are_configured: bool) -> Self {
         let hash = |name: &String| hash::kafka_abs(hash::java_string_hash(name));
         Coordinators {
             group_hashes: topics.group_ids.iter().map(hash).collect(),
             transactional_hashes: topics.transactional_ids.iter().map(hash).collect(),
             topics,
+            counts_are_configured,
             owned: BTreeMap::new(),
             loads: Loads::default(),
             deadlines: AppendDeadlines::default(),
@@ -91,15 +96,18 @@ impl Coordinators {
         image: &MetadataImage,
         key: CoordinatorKey,
     ) -> Option<TopicPartition> {
-        let (topic, hash) = match key {
+        let (topic, hash, configured) = match key {
             CoordinatorKey::Group(group) => {
-                (self.topics.offsets_topic?, self.group_hashes.get(usize::from(group.0))?)
+                let hash = self.group_hashes.get(usize::from(group.0))?;
+                (self.topics.offsets_topic?, hash, self.topics.offsets_partitions)
             }
             CoordinatorKey::Transaction(id) => {
-                (self.topics.transactions_topic?, self.transactional_hashes.get(usize::from(id.0))?)
+                let hash = self.transactional_hashes.get(usize::from(id.0))?;
+                (self.topics.transactions_topic?, hash, self.topics.transactions_partitions)
             }
         };
-        let count = image.partition_count(topic);
+        let count =
+            if self.counts_are_configured { configured } else { image.partition_count(topic) };
         let index = hash.checked_rem(count)?;
         Some(TopicPartition { topic, partition: PartitionIndex(index as u16) })
     }

@@ -2,7 +2,7 @@
 //! acks=all stays, and the logs end up equal.
 
 use super::rig::*;
-use crate::broker::{Broker, BrokerSetup, BrokerTimer, NoReport};
+use crate::broker::{Broker, BrokerMode, BrokerSetup, BrokerTimer, NoReport};
 use crate::disk::Disk;
 use crate::machine::{Cx, Effect, Input, Machine, Outbox};
 use crate::rng::NodeRng;
@@ -169,10 +169,12 @@ impl Cluster {
             id: BrokerId(id.0),
             config: Arc::new(config()),
             topics: Arc::from([TopicConfig { min_insync_replicas: 2, ..topic() }]),
-            voters: vec![(
-                ControllerId(1),
-                Endpoint { node: CONTROLLER, listener: Listener::Controller },
-            )],
+            mode: BrokerMode::KRaft {
+                voters: vec![(
+                    ControllerId(1),
+                    Endpoint { node: CONTROLLER, listener: Listener::Controller },
+                )],
+            },
             incarnation: Incarnation(node.life),
         };
         let Node { disk, outbox, rng, .. } = node;

@@ -1,6 +1,8 @@
 //! A broker on a bench: plays the controller by itself, leaves the data path to the test.
 
-use crate::broker::{Broker, BrokerCall, BrokerSetup, BrokerTimer, Coordination, NoReport};
+use crate::broker::{
+    Broker, BrokerCall, BrokerMode, BrokerSetup, BrokerTimer, Coordination, NoReport,
+};
 use crate::disk::Disk;
 use crate::machine::{Cx, Effect, Input, Machine, Outbox};
 use crate::rng::NodeRng;
@@ -60,6 +62,7 @@ pub fn config() -> BrokerConfig {
         initial_registration_timeout: ms(60_000),
         message_max_bytes: 1_048_588,
         producer_id_expiration: SimDuration::from_secs(86_400),
+        zookeeper: None,
         groups: defaults.groups,
         transactions: defaults.transactions,
     }
@@ -113,7 +116,7 @@ impl Rig {
             id: BrokerId(1),
             config: Arc::new(config),
             topics: topics.into(),
-            voters: vec![(ControllerId(1), CONTROLLER)],
+            mode: BrokerMode::KRaft { voters: vec![(ControllerId(1), CONTROLLER)] },
             incarnation: Incarnation(0),
         };
         let mut cx = Cx::new(at_ms(0), NodeId(1), &mut rng, &mut disk, &mut outbox);
@@ -379,6 +382,12 @@ fn is_housekeeping(timer: BrokerTimer) -> bool {
         | BrokerTimer::CoordinatorAppends
         | BrokerTimer::GroupCoordinator
         | BrokerTimer::InterBrokerChannel(..)
+        | BrokerTimer::ZooKeeperClient
+        | BrokerTimer::ZooKeeperConnection
+        | BrokerTimer::ZooKeeperRegistration
+        | BrokerTimer::IsrChangePropagation
+        | BrokerTimer::ControlledShutdown
+        | BrokerTimer::ZooKeeperController(_)
         | BrokerTimer::VerificationRetry
         | BrokerTimer::MarkerRetry
         | BrokerTimer::MarkersWaiting => false,

@@ -260,7 +260,7 @@ impl Model {
                 let state = follower.known.get_mut(&partition).expect("every partition");
                 let end = Offset(self.ends[&partition]);
                 let broker_epoch = broker_epoch(at as u16 + 2);
-                state.record_fetch(Offset(offset), self.rig.now, end, broker_epoch);
+                state.record_fetch(Offset(offset), self.rig.now, end, broker_epoch, true);
             }
         }
         follower.correlation += 1;

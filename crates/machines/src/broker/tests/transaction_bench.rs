@@ -62,6 +62,7 @@ fn coordination() -> Coordination {
         transactions_topic: Some(TopicId(2)),
         group_ids: vec!["readers".to_owned()],
         transactional_ids: vec!["copier".to_owned()],
+        ..Coordination::default()
     }
 }
 

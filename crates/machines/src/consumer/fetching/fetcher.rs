@@ -163,6 +163,12 @@ impl Fetching {
         self.fetcher.buffered_records(partition)
     }
 
+    /// Whether something waits for the application's next poll.
+    #[must_use]
+    pub fn has_buffered(&self) -> bool {
+        !self.fetcher.buffer.is_empty()
+    }
+
     /// Sends a FETCH to every broker that has something to fetch and none in flight
     /// (`AbstractFetch.prepareFetchRequests`).
     pub fn send_fetches<T, R, P: From<FetchPurpose>>(

@@ -1,5 +1,6 @@
 //! Time: small multiples over one axis, faults and outages behind all of them.
 
+mod ensemble;
 mod groups;
 mod partitions;
 
@@ -37,6 +38,7 @@ pub fn panels(page: &RunPage) -> Html {
         }
     }
     partitions::figures(page, end, &mut all);
+    ensemble::figures(page, end, &mut all);
     groups::figures(page, end, &mut all);
     all.close();
     all

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{BucketSeries, Listed, Series, Span};
+use super::{BucketSeries, Listed, Series, SharingPanel, Span};
 
 /// A consumer application over time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -32,6 +32,9 @@ pub struct GroupPanel {
     pub commits_refused: Listed<RefusedCommit>,
     /// How many were refused, by error code.
     pub refused_by_error: Vec<(String, u64)>,
+    /// How its consumers shared partitions out by ZooKeeper, if they did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sharing: Option<SharingPanel>,
 }
 
 /// Who owns a partition.

@@ -6,7 +6,7 @@ use acklab_machines::consumer::ConsumerCall;
 use acklab_vocab::api::OffsetToCommit;
 use acklab_vocab::error::ErrorCode;
 use acklab_vocab::ids::TopicPartition;
-use acklab_vocab::time::SimTime;
+use acklab_vocab::time::{SimDuration, SimTime};
 use acklab_vocab::trace::{
     ApplicationReaction, CommitFailure, CommitStyle, CommitTrigger, TraceEvent,
 };
@@ -14,6 +14,9 @@ use std::sync::Arc;
 
 /// A callback that commits again at once is not called more often than this at one instant.
 const MOST_RETRIES_AT_ONCE: u32 = 100;
+
+/// How long a supervisor waits before it starts a process again that an exception has ended.
+const RESTART_AFTER_EXCEPTION: SimDuration = SimDuration::from_secs(1);
 
 impl ConsumerApplication {
     /// Commits as soon as everything written has been answered.
@@ -123,6 +126,31 @@ impl ConsumerApplication {
     }
 
     /// An error that the application does not go on with.
+    /// A call has thrown an exception of the ZooKeeper era. Uncaught, it ends the process, and a supervisor starts it again;
+    /// or the application makes a new consumer, or goes on as if nothing had been.
+    pub(super) fn on_raised(&mut self, now: SimTime, out: &mut Vec<Action>) {
+        let reaction = self.spec.on_commit_failure;
+        let error = ErrorCode::UnknownServerError;
+        match reaction {
+            ApplicationReaction::Stopped => {
+                let failed = TraceEvent::ApplicationFailed { failure: None, error, reaction };
+                out.push(Action::State(failed));
+                self.doing = Doing::Nothing;
+                let afterwards = match self.ending {
+                    true => Afterwards::AsOrdered,
+                    false => Afterwards::StartsAgain(RESTART_AFTER_EXCEPTION),
+                };
+                out.push(Action::Exit { clean: false, afterwards });
+            }
+            ApplicationReaction::Resubscribed => self.fail(None, error, reaction, out),
+            ApplicationReaction::Ignored => {
+                let failed = TraceEvent::ApplicationFailed { failure: None, error, reaction };
+                out.push(Action::State(failed));
+                self.breathe(now, out);
+            }
+        }
+    }
+
     pub(super) fn fail(
         &mut self,
         failure: Option<CommitFailure>,

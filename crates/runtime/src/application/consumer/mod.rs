@@ -195,6 +195,7 @@ impl ConsumerApplication {
             ConsumerReport::Failed(error) => {
                 self.fail(None, error, ApplicationReaction::Stopped, out);
             }
+            ConsumerReport::Raised(_) => self.on_raised(now, out),
             ConsumerReport::Closed if self.ending => {
                 self.doing = Doing::Nothing;
                 out.push(Action::Exit { clean: true, afterwards: Afterwards::AsOrdered });
@@ -268,9 +269,7 @@ impl ConsumerApplication {
         let Doing::Polling(since) = self.doing else { return };
         if records.is_empty() {
             if since == now && !self.ending {
-                self.token += 1;
-                self.doing = Doing::Breathing;
-                out.push(Action::WakeAt(now + BREATH, Wake::PollAgain { token: self.token }));
+                self.breathe(now, out);
             } else {
                 self.go_on(now, out);
             }
@@ -299,6 +298,13 @@ impl ConsumerApplication {
             | CommitStyle::AsyncThenSync
             | CommitStyle::Never => self.process(records, now, out),
         }
+    }
+
+    /// A moment before the next turn of the loop.
+    fn breathe(&mut self, now: SimTime, out: &mut Vec<Action>) {
+        self.token += 1;
+        self.doing = Doing::Breathing;
+        out.push(Action::WakeAt(now + BREATH, Wake::PollAgain { token: self.token }));
     }
 
     fn process(&mut self, records: Vec<PolledRecords>, now: SimTime, out: &mut Vec<Action>) {
@@ -344,6 +350,7 @@ impl ConsumerApplication {
                 out.push(Action::Exit { clean: false, afterwards });
             }
             Begun::Until(at) if at > now => {
+                self.hold_interpreter(true, out);
                 let token = self.threads[thread].token();
                 out.push(Action::WakeAt(at, Wake::Work { thread: thread as u16, token }));
             }
@@ -353,6 +360,7 @@ impl ConsumerApplication {
 
     fn chunk_done(&mut self, thread: usize, now: SimTime, out: &mut Vec<Action>) {
         let done = self.threads[thread].finish();
+        self.hold_interpreter(false, out);
         self.state_processed(&done, out);
         let mut copies = std::mem::take(&mut self.owed);
         if let Some(copier) = &mut self.copier {
@@ -367,6 +375,13 @@ impl ConsumerApplication {
             self.flush(Commit::Record, now, out);
         } else {
             self.work(thread, now, out);
+        }
+    }
+
+    /// Work that keeps Python's interpreter lock begins or ends.
+    fn hold_interpreter(&self, holds: bool, out: &mut Vec<Action>) {
+        if self.spec.processing.holds_interpreter_lock {
+            out.push(Action::Consumer(ConsumerCall::HoldsInterpreter(holds)));
         }
     }
 

@@ -2,7 +2,9 @@
 
 use super::{NO_BREAK, Page};
 use crate::text::{BAD, BOLD, grouped, micros, styled, wrapped};
-use acklab_verdict::{Anomaly, AnomalyKind, CauseCount, GroupVerdict, Verdict, names};
+use acklab_verdict::{
+    Anomaly, AnomalyKind, CauseCount, Exceptions, GroupVerdict, Raised, Verdict, names,
+};
 use acklab_vocab::time::SimDuration;
 
 impl Page<'_> {
@@ -12,7 +14,9 @@ impl Page<'_> {
             self.fates(name, group);
             self.causes_of(name, verdict);
             self.behaviour(group);
+            self.sharing(group);
             self.refusals(group);
+            self.exceptions(&group.exceptions, 10);
             self.line("");
         }
     }
@@ -95,6 +99,60 @@ impl Page<'_> {
         parts.push(format!("stood still {total} over all partitions (longest {longest})"));
         parts.push(format!("largest lag {}", grouped(group.lag.max)));
         self.paragraph(&parts.join(" · "), 10);
+    }
+
+    /// How consumers shared partitions out by ZooKeeper, if they did.
+    fn sharing(&mut self, group: &GroupVerdict) {
+        let Some(sharing) = &group.sharing else { return };
+        let time = |total: SimDuration, longest: SimDuration| match total {
+            SimDuration::ZERO => "never".to_owned(),
+            _ => format!("{} (longest {})", micros(total.as_micros()), micros(longest.as_micros())),
+        };
+        let parts = [
+            format!(
+                "no owner by ZooKeeper: {}",
+                time(sharing.no_owner_total(), sharing.no_owner_longest())
+            ),
+            format!(
+                "two owners by their own account: {}",
+                time(sharing.two_owners_total(), sharing.two_owners_longest())
+            ),
+            names::counted(sharing.sessions_expired, "expired session"),
+        ];
+        self.paragraph(&parts.join(" · "), 10);
+        let attempts = sharing.attempts.iter();
+        let attempts = attempts
+            .map(|(how, count)| format!("{} {}", grouped(*count), how.replace('_', " ")))
+            .collect::<Vec<_>>();
+        if !attempts.is_empty() {
+            self.paragraph(&format!("attempts to take a share: {}", attempts.join(", ")), 10);
+        }
+    }
+
+    /// Exceptions of a client library: those that reached the application, then the others.
+    fn exceptions(&mut self, of: &Exceptions, indent: usize) {
+        let counts: [(&str, fn(&Raised) -> u64); 2] = [
+            ("raised to the application", |raised| raised.application),
+            ("logged by the library", |raised| raised.logged),
+        ];
+        for (what, count) in counts {
+            let all = of.0.iter().map(|(exception, raised)| (exception.name(), count(raised)));
+            let all = all.filter(|(_, count)| *count > 0);
+            let all = all.map(|(name, count)| format!("{} {name}", grouped(count)));
+            let all = all.collect::<Vec<_>>().join(", ");
+            if !all.is_empty() {
+                self.paragraph(&format!("{what}: {all}"), indent);
+            }
+        }
+    }
+
+    /// Exceptions of producers, by their name.
+    pub(super) fn producer_exceptions(&mut self, verdict: &Verdict) {
+        for (name, exceptions) in &verdict.producer_exceptions {
+            self.line(&format!("  {}", styled(BOLD, name)));
+            self.exceptions(exceptions, 10);
+            self.line("");
+        }
     }
 
     fn refusals(&mut self, group: &GroupVerdict) {

@@ -86,6 +86,7 @@ impl Bench {
             transactions_topic: None,
             group_ids: vec!["group".to_owned(), "other".to_owned()],
             transactional_ids: Vec::new(),
+            ..Coordination::default()
         };
         let rig = Rig::running_in(config.clone(), vec![topic(), offsets], coordination, disk);
         let mut bench = Bench {

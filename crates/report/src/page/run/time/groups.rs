@@ -1,13 +1,13 @@
 //! Consumer applications over time: lag, owners, rebalances and commits.
 
-use super::super::super::Html;
+use super::super::super::{Cell, Html, Table};
 use super::super::backdrop;
 use super::{at, bucketed, listed, pairs};
 use crate::plot::{
     Bar, Figure, Fill, Ink, Layer, Panel, Scale, Shape, SpanRow, Strip, Unit, instant, panel,
     span_rows, strips,
 };
-use crate::run::model::{GroupPanel, OwnerSpan, RunPage};
+use crate::run::model::{GroupPanel, OwnerSpan, RunPage, SharingPanel};
 use acklab_verdict::names::{counted, grouped};
 
 /// Three figures for each application.
@@ -19,7 +19,13 @@ pub fn figures(page: &RunPage, end: i64, all: &mut Html) {
         all.push(&lag(group, end, index));
         all.push(&commits(page, group, end, index));
         all.push(&owners(group, end, index));
+        if let Some(sharing) = &group.sharing {
+            all.push(&claims(group, sharing, end, index));
+        }
         all.close();
+        if let Some(sharing) = &group.sharing {
+            all.push(&numbers(group, sharing));
+        }
     }
     if page.groups.left_out > 0 {
         all.paragraph(&format!("and {} more", counted(page.groups.left_out, "application")));
@@ -132,6 +138,44 @@ fn owners(group: &GroupPanel, end: i64, index: usize) -> Figure {
     .read(&how)
     .instead(&said)
     .beside()
+}
+
+/// Whom ZooKeeper names the owner of each partition.
+fn claims(group: &GroupPanel, sharing: &SharingPanel, end: i64, index: usize) -> Figure {
+    let rows: Vec<SpanRow> = sharing
+        .claims
+        .shown
+        .iter()
+        .map(|row| SpanRow {
+            label: row.partition.clone(),
+            bars: row.spans.shown.iter().map(|span| owner(group, &row.partition, span)).collect(),
+            marks: Vec::new(),
+        })
+        .collect();
+    let more = match sharing.claims.left_out {
+        0 => String::new(),
+        more => format!(" {} more partitions are not shown.", grouped(more)),
+    };
+    let how = format!(
+        "Whom the znodes in ZooKeeper name the owner of each partition; a gap is nobody.{more}"
+    );
+    let said = listed(rows.iter().flat_map(|row| &row.bars).map(|bar| bar.title.clone()));
+    Figure::new(&format!("fig-claims-{}", index + 1), "Owners by ZooKeeper", |width| {
+        span_rows(end, &rows, true, width)
+    })
+    .read(&how)
+    .instead(&said)
+    .beside()
+}
+
+/// What came of sharing partitions out by ZooKeeper.
+fn numbers(group: &GroupPanel, sharing: &SharingPanel) -> Html {
+    let caption = format!("How the consumers of {} shared partitions out.", group.application);
+    let mut table = Table::new(&caption, &["what", "how much#"]);
+    for (what, value) in &sharing.numbers {
+        table.add([Cell::name(what), Cell::text(value)]);
+    }
+    table.html()
 }
 
 fn rebalances(group: &GroupPanel, end: i64) -> SpanRow {
