@@ -4,7 +4,7 @@
 //! the other's counts.
 
 use acklab_scenario::{Counter, Counts};
-use acklab_verdict::{CauseCount, GroupVerdict, Unavailability, Verdict, names};
+use acklab_verdict::{AnomalyKind, CauseCount, GroupVerdict, Unavailability, Verdict, names};
 use acklab_vocab::time::SimDuration;
 use std::collections::BTreeMap;
 
@@ -113,6 +113,33 @@ fn of_group(group: &GroupVerdict, counter: Counter) -> u64 {
         Counter::StandstillTotal => group.standstill_total().as_micros(),
         Counter::ProcessingTime => group.processing_time.as_micros(),
         _ => 0,
+    }
+}
+
+/// The counter that counts the records with an anomaly of a kind.
+pub(crate) const fn counter_of(kind: AnomalyKind) -> Counter {
+    match kind {
+        AnomalyKind::Lost => Counter::Lost,
+        AnomalyKind::Phantom => Counter::Phantom,
+        AnomalyKind::Duplicated => Counter::Duplicated,
+        AnomalyKind::Reordered => Counter::Reordered,
+        AnomalyKind::Reprocessed => Counter::Reprocessed,
+        AnomalyKind::Skipped => Counter::Skipped,
+        AnomalyKind::Ghost => Counter::Ghost,
+    }
+}
+
+/// The kind of anomaly that a counter counts, if it counts one.
+pub(crate) const fn kind_of(counter: Counter) -> Option<AnomalyKind> {
+    match counter {
+        Counter::Lost => Some(AnomalyKind::Lost),
+        Counter::Phantom => Some(AnomalyKind::Phantom),
+        Counter::Duplicated | Counter::ExtraCopies => Some(AnomalyKind::Duplicated),
+        Counter::Reordered => Some(AnomalyKind::Reordered),
+        Counter::Reprocessed | Counter::ExtraProcessings => Some(AnomalyKind::Reprocessed),
+        Counter::Skipped => Some(AnomalyKind::Skipped),
+        Counter::Ghost => Some(AnomalyKind::Ghost),
+        _ => None,
     }
 }
 

@@ -22,6 +22,7 @@ use crate::names;
 #[must_use]
 pub fn sentence(header: &RunHeader, stamped: &Stamped) -> String {
     world(stamped)
+        .or_else(|| process(&stamped.event))
         .or_else(|| controller(header, &stamped.event))
         .or_else(|| replica(header, &stamped.event))
         .or_else(|| role(header, &stamped.event))
@@ -51,6 +52,13 @@ fn world(stamped: &Stamped) -> Option<String> {
         TraceEvent::RunEnded => "the run ends".to_owned(),
         TraceEvent::FaultBegan { description, .. } => format!("fault: {description}"),
         TraceEvent::FaultEnded { fault } => format!("fault number {fault} is over"),
+        _ => return None,
+    })
+}
+
+/// What befalls a process.
+pub(crate) fn process(event: &TraceEvent) -> Option<String> {
+    Some(match event {
         TraceEvent::ProcessStarted { incarnation } if incarnation.0 > 0 => {
             "starts again".to_owned()
         }
@@ -224,7 +232,7 @@ fn at(header: &RunHeader, partition: TopicPartition, offset: Offset) -> String {
 }
 
 /// Why a controller changes a partition, in a few words.
-fn change_reason(reason: PartitionChangeReason) -> &'static str {
+pub(crate) fn change_reason(reason: PartitionChangeReason) -> &'static str {
     match reason {
         PartitionChangeReason::Created => "created",
         PartitionChangeReason::BrokerFenced => "a broker was fenced",

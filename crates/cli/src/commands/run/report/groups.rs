@@ -10,9 +10,9 @@ impl Page<'_> {
     pub(super) fn groups(&mut self, verdict: &Verdict) {
         for (name, group) in &verdict.groups {
             self.fates(name, group);
-            self.causes_of(name, verdict);
             self.behaviour(group);
             self.refusals(group);
+            self.causes_of(name, verdict);
             self.line("");
         }
     }
@@ -66,6 +66,7 @@ impl Page<'_> {
             if causes.is_empty() {
                 continue;
             }
+            self.line("");
             self.line(&format!("  {}", styled(BAD, kind.name())));
             for cause in causes {
                 let of_it = |anomaly: &&Anomaly| {
