@@ -133,8 +133,18 @@ pub struct RunArgs {
     #[command(flatten)]
     pub scenario: ScenarioArgs,
     /// Which history
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = seed)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        value_parser = seed,
+        allow_hyphen_values = true
+    )]
     pub seed: u64,
+    /// Hold it against what Kafka promises, not against what the scenario expects: for settings that
+    /// its expectations were not written for
+    #[arg(long)]
+    pub promises_only: bool,
     /// Print the verdict as JSON
     #[arg(long)]
     pub json: bool,
@@ -152,7 +162,7 @@ pub struct ExplainArgs {
     #[command(flatten)]
     pub scenario: ScenarioArgs,
     /// Which history
-    #[arg(long, value_name = "N", value_parser = seed)]
+    #[arg(long, value_name = "N", value_parser = seed, allow_hyphen_values = true)]
     pub seed: u64,
     /// This record: shop#4711, or by its place orders-0@1234 or orders-0@1234:EPOCH
     #[arg(long = "record", value_name = "RECORD", help_heading = "Which records")]
@@ -196,6 +206,7 @@ pub struct ExplainArgs {
         long,
         value_name = "N",
         default_value = "50",
+        value_parser = futures,
         requires = "inevitable",
         help_heading = SINCE_WHEN
     )]
@@ -204,7 +215,13 @@ pub struct ExplainArgs {
     #[arg(long, requires = "inevitable", help_heading = SINCE_WHEN)]
     pub redraw_faults: bool,
     /// How many runs at a time [default: one per core]
-    #[arg(long, value_name = "N", requires = "inevitable", help_heading = SINCE_WHEN)]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = jobs,
+        requires = "inevitable",
+        help_heading = SINCE_WHEN
+    )]
     pub jobs: Option<NonZeroUsize>,
 }
 
@@ -216,7 +233,7 @@ pub struct ReplayArgs {
     #[command(flatten)]
     pub scenario: ScenarioArgs,
     /// Which history
-    #[arg(long, value_name = "N", value_parser = seed)]
+    #[arg(long, value_name = "N", value_parser = seed, allow_hyphen_values = true)]
     pub seed: u64,
     /// Which instant, from time zero: 20.5s, 1500ms
     #[arg(long, value_name = "TIME", value_parser = instant, allow_hyphen_values = true)]
@@ -246,7 +263,7 @@ pub struct TestArgs {
     #[arg(long, value_name = "A..B")]
     pub seeds: Seeds,
     /// How many runs at a time [default: one per core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = jobs)]
     pub jobs: Option<NonZeroUsize>,
     /// Print the results as JSON
     #[arg(long)]
@@ -265,7 +282,7 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "A..B")]
     pub seeds: Seeds,
     /// How many runs at a time [default: one per core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = jobs)]
     pub jobs: Option<NonZeroUsize>,
     /// Let the plain loop of the tests do the second run
     #[arg(long, hide = true)]
@@ -339,8 +356,29 @@ pub enum ScopeArg {
 
 /// A seed, with or without groups of thousands.
 fn seed(text: &str) -> Result<u64, String> {
-    let digits = text.replace('_', "");
-    digits.parse().map_err(|_| format!("a seed is a whole number from 0 to {}", u64::MAX))
+    digits(text).parse().map_err(|_| format!("a seed is a whole number from 0 to {}", u64::MAX))
+}
+
+/// A number of runs at a time.
+fn jobs(text: &str) -> Result<NonZeroUsize, String> {
+    let help = "how many runs at a time is a whole number from 1; left out, it is one per core";
+    digits(text).parse().map_err(|_| help.to_owned())
+}
+
+/// A number of futures.
+fn futures(text: &str) -> Result<NonZeroU32, String> {
+    let most = 1_000_000;
+    let number = digits(text).parse().ok().filter(|number: &NonZeroU32| number.get() <= most);
+    number.ok_or_else(|| {
+        "the number of futures is a whole number from 1 to 1000000; 50 tell whether a share is \
+         above 90 %, 400 whether it is above 99 %"
+            .to_owned()
+    })
+}
+
+/// A number without its groups of thousands.
+fn digits(text: &str) -> String {
+    text.replace('_', "")
 }
 
 /// An instant with its unit, in nanoseconds: `20.5s`, `1500ms`, `2min`, `-1s` for the time before
@@ -386,6 +424,20 @@ mod tests {
     #[test]
     fn the_arguments_are_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn numbers_that_are_none_are_refused_in_words() {
+        assert_eq!(jobs("4"), Ok(NonZeroUsize::new(4).unwrap()));
+        assert_eq!(futures("1_000"), Ok(NonZeroU32::new(1_000).unwrap()));
+        assert_eq!(seed("1_000"), Ok(1_000));
+        for text in ["0", "-1", "", "1.5", "x", "99999999999999999999999"] {
+            assert!(jobs(text).unwrap_err().contains("from 1"), "{text}");
+            assert!(futures(text).unwrap_err().contains("from 1 to"), "{text}");
+        }
+        for text in ["-1", "7.5", "18446744073709551616"] {
+            assert!(seed(text).unwrap_err().starts_with("a seed is a whole number"), "{text}");
+        }
     }
 
     #[test]

@@ -58,6 +58,13 @@ impl Failure {
         Failure::Input { message: message.into(), help: Some(help.into()) }
     }
 
+    /// Says on standard error that it went wrong, and what happens in spite of it.
+    pub fn warn(self, consequence: &str) {
+        if let Failure::Input { message, .. } = self {
+            output::complain(&format!("{}: {message}; {consequence}", WARNING.word("warning")));
+        }
+    }
+
     /// Says it on standard error.
     pub fn report(self) -> Status {
         match self {

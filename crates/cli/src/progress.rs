@@ -32,6 +32,11 @@ impl Progress {
         self
     }
 
+    /// Says something above the bar.
+    pub fn above(&self, say: impl FnOnce()) {
+        self.bar.suspend(say);
+    }
+
     /// So many of the runs are done.
     pub fn update(&mut self, done: u64, of: u64) -> ControlFlow<()> {
         if self.bar.length() != Some(of) {

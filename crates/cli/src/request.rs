@@ -7,7 +7,7 @@ use crate::source;
 use crate::text::quoted;
 use acklab_experiment::Case;
 use acklab_experiment::test::Plan;
-use acklab_scenario::ScenarioFile;
+use acklab_scenario::{Diagnostic, ScenarioFile};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,6 +19,8 @@ pub struct Request {
     pub case: Case,
     /// The arguments that select it, as a shell reads them.
     selection: String,
+    /// Something is set, or other faults strike.
+    is_changed: bool,
 }
 
 impl Request {
@@ -27,20 +29,50 @@ impl Request {
     /// # Errors
     /// Whatever is wrong with the scenario, the settings or the faults.
     pub fn resolve(args: &ScenarioArgs) -> Result<Request, Failure> {
-        let file = source::open(&args.scenario)?;
-        let resolved = file.resolve(&args.variant, &args.sets)?;
-        failure::show_diagnostics(&resolved.warnings);
-        let mut case = Case::from(resolved);
-        if let Some(path) = &args.faults {
-            replace_faults(&mut case, path)?;
+        let [request] = Request::resolve_all([args])?;
+        Ok(request)
+    }
+
+    /// Several of the same scenario. What all have to be warned of is shown once.
+    ///
+    /// # Errors
+    /// See [`Request::resolve`].
+    pub fn resolve_all<const N: usize>(args: [&ScenarioArgs; N]) -> Result<[Request; N], Failure> {
+        let mut warnings: Vec<Diagnostic> = Vec::new();
+        let mut requests = Vec::new();
+        for args in args {
+            let resolved = source::open(&args.scenario)?.resolve(&args.variant, &args.sets)?;
+            for warning in &resolved.warnings {
+                if warnings.iter().all(|shown| shown.to_string() != warning.to_string()) {
+                    warnings.push(warning.clone());
+                }
+            }
+            requests.push((args, Case::from(resolved)));
         }
-        Ok(Request { case, selection: selection(args) })
+        failure::show_diagnostics(&warnings);
+        for (args, case) in &mut requests {
+            if let Some(path) = &args.faults {
+                replace_faults(case, path)?;
+            }
+        }
+        let request = |(args, case): (&ScenarioArgs, Case)| Request {
+            case,
+            selection: selection(args),
+            is_changed: !args.sets.is_empty() || args.faults.is_some(),
+        };
+        let requests: Vec<Request> = requests.into_iter().map(request).collect();
+        Ok(requests.try_into().expect("there are as many requests as arguments"))
+    }
+
+    /// Its settings or faults are not the scenario's own.
+    pub fn is_changed(&self) -> bool {
+        self.is_changed
     }
 
     /// The command line that does something else with the same history.
     pub fn command(&self, verb: &str, seed: u64, more: &str) -> String {
         let space = if more.is_empty() { "" } else { " " };
-        let Request { case: _, selection } = self;
+        let selection = &self.selection;
         let (name, options) = selection.split_once('\n').unwrap_or((selection, ""));
         format!("acklab {verb} {name} --seed {seed}{options}{space}{more}")
     }
@@ -62,6 +94,14 @@ pub fn selection(args: &ScenarioArgs) -> String {
         option("--faults", &path.display().to_string());
     }
     words
+}
+
+/// The files that are read, with a word for each: nothing is to be written over them.
+pub fn input_files(args: &ScenarioArgs) -> Vec<(&'static str, &Path)> {
+    let faults = args.faults.iter().map(|path| ("the faults", path.as_path()));
+    // A bare name may be that of a shipped scenario.
+    let scenario = Some(Path::new(&args.scenario)).filter(|path| path.is_file());
+    scenario.map(|path| ("the scenario", path)).into_iter().chain(faults).collect()
 }
 
 /// Lets the faults of a file strike in place of the scenario's.

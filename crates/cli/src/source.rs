@@ -1,6 +1,7 @@
 //! What `SCENARIO` on the command line names: a file, or a scenario that acklab ships.
 
 use crate::failure::Failure;
+use acklab_scenario::diagnostic::nearest;
 use acklab_scenario::{ScenarioFile, shipped};
 use std::path::Path;
 
@@ -54,13 +55,8 @@ fn nothing_there(name: &str) -> Failure {
         false => format!("there is no file and no shipped scenario `{name}`"),
     };
     let stem = Path::new(name).file_stem().map_or(name.into(), |stem| stem.to_string_lossy());
-    let near = shipped()
-        .iter()
-        .map(|&(shipped, _)| (strsim::damerau_levenshtein(&stem, shipped), shipped))
-        .filter(|&(distance, _)| distance <= stem.chars().count().div_ceil(3))
-        .min();
-    match near {
-        Some((_, shipped)) => Failure::with_help(message, format!("did you mean `{shipped}`?")),
+    match nearest(&stem, shipped().iter().map(|&(shipped, _)| shipped)) {
+        Some(shipped) => Failure::with_help(message, format!("did you mean `{shipped}`?")),
         None => Failure::with_help(message, "`acklab list` shows the shipped ones"),
     }
 }

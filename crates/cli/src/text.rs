@@ -6,10 +6,12 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 pub use acklab_verdict::names::{grouped, micros, percent, quoted, share};
 
-/// How many columns to use: the terminal's if there is one, within 80 and 100.
+/// How many columns to use: the terminal's if there is one, otherwise as many as `COLUMNS` says,
+/// within 80 and 100.
 pub fn width() -> usize {
     let terminal = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
-    terminal.map_or(WIDEST, |width| width.clamp(NARROWEST, WIDEST))
+    let asked = || std::env::var("COLUMNS").ok()?.parse().ok();
+    terminal.or_else(asked).map_or(WIDEST, |width: usize| width.clamp(NARROWEST, WIDEST))
 }
 
 const NARROWEST: usize = 80;
@@ -97,6 +99,18 @@ impl Rows {
         self.remarks.push(None);
     }
 
+    /// The same table without some columns, by position.
+    pub fn without(mut self, columns: &[usize]) -> Rows {
+        fn keep<T>(of: Vec<T>, columns: &[usize]) -> Vec<T> {
+            let kept = of.into_iter().enumerate().filter(|(at, _)| !columns.contains(at));
+            kept.map(|(_, of)| of).collect()
+        }
+        self.align = keep(self.align, columns);
+        self.header = self.header.map(|of| keep(of, columns));
+        self.rows = self.rows.into_iter().map(|of| keep(of, columns)).collect();
+        self
+    }
+
     /// Says something below the last row, over the whole width.
     pub fn remark(&mut self, text: &str) {
         *self.remarks.last_mut().expect("a remark is on a row") = Some(text.to_owned());
@@ -122,7 +136,8 @@ impl Rows {
             table.set_header(header.clone());
         }
         for row in &self.rows {
-            let mut row = row.clone();
+            let cells = row.iter().zip(&self.align);
+            let mut row: Vec<String> = cells.map(|(cell, align)| unbroken(cell, *align)).collect();
             row.resize(self.align.len(), String::new());
             table.add_row(row);
         }
@@ -138,7 +153,7 @@ impl Rows {
         let mut text = String::new();
         let mut line = |line: &str| {
             text.push_str(&indent);
-            text.push_str(line.trim_end());
+            text.push_str(line.replace(NO_BREAK, " ").trim_end());
             text.push('\n');
         };
         let mut lines = table.lines();
@@ -158,6 +173,48 @@ impl Rows {
         }
         text
     }
+}
+
+/// Numbers with their unit, and intervals, are not broken into lines.
+fn unbroken(cell: &str, align: Align) -> String {
+    match align == Align::Right || cell.starts_with('[') {
+        true => cell.replace(' ', NO_BREAK),
+        false => cell.to_owned(),
+    }
+}
+
+const NO_BREAK: &str = "\u{a0}";
+
+/// A command in lines that a shell reads as one: broken before options where it is too wide.
+pub fn command_lines(command: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut quoted = false;
+    // Options with their values; what stands in quotes is not looked into.
+    let mut parts = vec![String::new()];
+    for word in command.split(' ') {
+        if !quoted && word.starts_with("--") {
+            parts.push(String::new());
+        }
+        let part = parts.last_mut().expect("there is a part");
+        if !part.is_empty() {
+            part.push(' ');
+        }
+        part.push_str(word);
+        quoted ^= word.matches('\'').count() % 2 == 1;
+    }
+    for part in parts {
+        let line = lines.last_mut().expect("there is a line");
+        if line.is_empty() {
+            line.push_str(&part);
+        } else if columns(line) + 1 + columns(&part) + 2 <= width {
+            line.push(' ');
+            line.push_str(&part);
+        } else {
+            line.push_str(" \\");
+            lines.push(format!("  {part}"));
+        }
+    }
+    lines
 }
 
 /// Remarks stand so much further to the right.
@@ -233,6 +290,24 @@ mod tests {
             "   count  cause\n       3  acked before replication, leader failed over\n  12,000  short\n"
         );
         assert!(plain(rows.render(30)).lines().all(|line| line.chars().count() <= 30));
+    }
+
+    #[test]
+    fn numbers_and_intervals_stay_whole_where_tables_shrink() {
+        let mut rows = Rows::new(&[Align::Left, Align::Right, Align::Left]);
+        rows.add(["some long name of a cell that can be broken", "9.13 s", "[75.7, 100]"]);
+        let text = rows.render(40);
+        assert!(text.contains("9.13 s  [75.7, 100]"), "{text}");
+    }
+
+    #[test]
+    fn commands_break_before_options_as_a_shell_reads_them() {
+        let command = "acklab run x --seed 4 --set 'producers/a b --c=0' --set linger.ms=0";
+        assert_eq!(command_lines(command, 80), [command]);
+        assert_eq!(
+            command_lines(command, 40),
+            [r"acklab run x --seed 4 \", r"  --set 'producers/a b --c=0' \", "  --set linger.ms=0"]
+        );
     }
 
     #[test]

@@ -87,6 +87,9 @@ fn help_shows_examples_first() {
                   --faults <FILE>               Faults to strike in place of the scenario's, as `run --schedule`
                                                 writes them
                   --seed <N>                    Which history [default: 0]
+                  --promises-only               Hold it against what Kafka promises, not against what the
+                                                scenario expects: for settings that its expectations were not
+                                                written for
                   --json                        Print the verdict as JSON
                   --trace <FILE>                Write every fact of the history, as lines of JSON
                   --schedule <FILE>             Write the faults that struck as a fixed schedule
@@ -304,7 +307,7 @@ fn bad_usage_is_status_2_with_what_was_probably_meant() {
         &["test", "quiet.ron", "--seeds", "9..3"],
         2,
         expect![[r#"
-        error: invalid value '9..3' for '--seeds <A..B>': the range 9..3 is empty: the first seed must be less than the end; did you mean 3..9?
+        error: invalid value '9..3' for '--seeds <A..B>': there is no seed in 9..3: it runs backwards; did you mean 3..9?
 
         For more information, try '--help'.
     "#]],

@@ -35,6 +35,21 @@ fn a_page_is_written_and_named_after_its_run() {
 }
 
 #[test]
+fn the_page_of_a_sweep_links_to_the_pages_of_its_worst_seeds() {
+    let scratch = Scratch::new("report-pages");
+    let page = scratch.path("sweep.html");
+    let vary = ["--vary", "producers/acks=1,all", "--seeds", "0..3", "--pages", "-o", &page];
+    let done = acklab(&[&["report", "crash.ron"], &vary[..]].concat());
+    assert_eq!(done.status, 0, "{}", done.stderr);
+    let files = scratch.files();
+    let [worst, sweep] = &files[..] else { panic!("two pages: {files:?}") };
+    assert!(worst.starts_with("crash-acks=1-seed-") && sweep == "sweep.html", "{files:?}");
+    assert!(done.stdout.contains(worst), "{}", done.stdout);
+    let linked = format!("href=\"./{worst}\"");
+    assert!(fs::read_to_string(&page).unwrap().contains(&linked), "{linked}");
+}
+
+#[test]
 fn an_unmet_expectation_is_a_page_and_status_1() {
     let scratch = Scratch::new("report-unmet");
     let page = scratch.path("page.html");

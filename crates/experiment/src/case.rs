@@ -6,7 +6,7 @@ use crate::verify::Driver;
 use acklab_runtime::view::ClusterView;
 use acklab_runtime::{Fork, RunOptions, RunResult};
 use acklab_scenario::model::Scenario;
-use acklab_scenario::{Difference, Expectation, Resolved, ShareExpectation};
+use acklab_scenario::{Counter, Difference, Expectation, Quantity, Resolved, ShareExpectation};
 use acklab_verdict::{Judge, RecordFates, Verdict};
 use acklab_vocab::time::SimTime;
 use acklab_vocab::trace::Observer;
@@ -34,6 +34,18 @@ impl From<Resolved> for Case {
 }
 
 impl Case {
+    /// Holds it against promises only, and what the scenario says of them: whatever else it expects,
+    /// it expects of its own settings. Whether it expects anything else.
+    pub fn promises_only(&mut self) -> bool {
+        let before = self.expect.len() + self.expect_share.len();
+        self.expect.retain(|expectation| {
+            let promises = [Counter::Violations, Counter::Unexplained].map(Quantity::Counter);
+            promises.contains(&expectation.quantity)
+        });
+        self.expect_share.clear();
+        self.expect.len() < before
+    }
+
     /// Runs one history and judges it.
     ///
     /// # Errors

@@ -6,7 +6,7 @@
 use acklab_scenario::expect::Reach;
 use acklab_scenario::{Counter, Counts};
 use acklab_verdict::{
-    CauseCount, Exceptions, GroupVerdict, Sharing, Unavailability, Verdict, names,
+    AnomalyKind, CauseCount, Exceptions, GroupVerdict, Sharing, Unavailability, Verdict, names,
 };
 use acklab_vocab::time::SimDuration;
 use std::collections::BTreeMap;
@@ -152,6 +152,33 @@ fn of_sharing(sharing: &Sharing, counter: Counter) -> u64 {
         Counter::TwoOwnersMax => sharing.two_owners_longest().as_micros(),
         Counter::TwoOwnersTotal => sharing.two_owners_total().as_micros(),
         _ => 0,
+    }
+}
+
+/// The counter that counts the records with an anomaly of a kind.
+pub(crate) const fn counter_of(kind: AnomalyKind) -> Counter {
+    match kind {
+        AnomalyKind::Lost => Counter::Lost,
+        AnomalyKind::Phantom => Counter::Phantom,
+        AnomalyKind::Duplicated => Counter::Duplicated,
+        AnomalyKind::Reordered => Counter::Reordered,
+        AnomalyKind::Reprocessed => Counter::Reprocessed,
+        AnomalyKind::Skipped => Counter::Skipped,
+        AnomalyKind::Ghost => Counter::Ghost,
+    }
+}
+
+/// The kind of anomaly that a counter counts, if it counts one.
+pub(crate) const fn kind_of(counter: Counter) -> Option<AnomalyKind> {
+    match counter {
+        Counter::Lost => Some(AnomalyKind::Lost),
+        Counter::Phantom => Some(AnomalyKind::Phantom),
+        Counter::Duplicated | Counter::ExtraCopies => Some(AnomalyKind::Duplicated),
+        Counter::Reordered => Some(AnomalyKind::Reordered),
+        Counter::Reprocessed | Counter::ExtraProcessings => Some(AnomalyKind::Reprocessed),
+        Counter::Skipped => Some(AnomalyKind::Skipped),
+        Counter::Ghost => Some(AnomalyKind::Ghost),
+        _ => None,
     }
 }
 

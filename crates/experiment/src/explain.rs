@@ -2,8 +2,9 @@
 
 use crate::case::Case;
 use crate::defect::Defect;
+use crate::outcome::Outcome;
 use crate::subject::Subject;
-use acklab_verdict::{Anomaly, AnomalyKind, Biographer, Life, Locator, Verdict};
+use acklab_verdict::{Anomaly, AnomalyKind, Biographer, Life, Locator, RecordFates, Verdict};
 use acklab_vocab::ids::{GroupIndex, RecordId};
 use acklab_vocab::trace::{Edge, Observer, RunHeader, Stamped, TraceEvent};
 
@@ -31,37 +32,41 @@ pub fn representatives<'v>(
     chosen
 }
 
-/// The records that subjects name in the history of a seed; `None` where it has no such record.
+/// Runs one history, judges it, and finds the records that subjects name in it; `None` where it has
+/// no such record.
 ///
 /// # Errors
 /// [`Defect`] if the simulator panics.
-pub fn find(case: &Case, seed: u64, subjects: &[Subject]) -> Result<Vec<Option<RecordId>>, Defect> {
+pub fn judge_and_find(
+    case: &Case,
+    seed: u64,
+    subjects: &[Subject],
+) -> Result<(Outcome, RecordFates, Vec<Option<RecordId>>), Defect> {
     let searches = subjects.iter().map(|subject| match *subject {
         Subject::Record(wanted) => Search::Record { wanted, found: false },
         Subject::Copy { partition, offset, epoch } => {
             Search::Copy(Locator::new(partition, offset, epoch))
         }
     });
-    let found = case.watch(seed, Many(searches.collect()))?;
-    Ok(found.0.into_iter().map(Search::finish).collect())
+    let (outcome, fates, found) = case.run_with_fates(seed, None, Many(searches.collect()))?;
+    Ok((outcome, fates, found.0.into_iter().map(Search::finish).collect()))
 }
 
-/// Runs a seed again and follows some of its records through it; of consumer applications, only
-/// through `group` if one is named.
+/// Runs a history again that has been judged, and follows some of its records through it; of
+/// consumer applications, only through `group` if one is named.
 ///
 /// # Errors
 /// [`Defect`] if the simulator panics.
 pub fn explain(
     case: &Case,
-    seed: u64,
+    verdict: &Verdict,
     records: &[RecordId],
     group: Option<GroupIndex>,
 ) -> Result<Vec<Life>, Defect> {
     let biographer = |&record: &RecordId| Biographer::new(record).of_group(group);
     let biographers = Many(records.iter().map(biographer).collect());
-    let (outcome, observed) = case.run_observed(seed, biographers)?;
-    let life = |biographer: Biographer| biographer.finish(&outcome.verdict);
-    Ok(observed.0.into_iter().map(life).collect())
+    let observed = case.watch(verdict.header.seed, biographers)?;
+    Ok(observed.0.into_iter().map(|biographer| biographer.finish(verdict)).collect())
 }
 
 /// Looks for one record.

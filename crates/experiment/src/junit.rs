@@ -46,8 +46,20 @@ fn add_variant(suite: &mut TestSuite, scenario: &str, variant: &VariantReport) {
 /// A seed whose run panicked.
 pub(crate) fn defect_case(scenario: &str, variant: &str, defect: &Defect) -> TestCase {
     let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
-    status.set_message(defect.message.as_str()).set_description(defect.to_string());
+    status.set_message(one_line(&defect.message)).set_description(defect.to_string());
     named(scenario, variant, &format!("seed {} runs", defect.seed), status)
+}
+
+/// Something that keeps the rest from being a result.
+pub(crate) fn error(scenario: &str, variant: &str, name: &str, message: &str) -> TestCase {
+    let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+    status.set_message(one_line(message));
+    named(scenario, variant, name, status)
+}
+
+/// Readers of XML turn line breaks in attributes into spaces.
+fn one_line(message: &str) -> String {
+    message.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
 fn failures(expectation: &ExpectationReport) -> String {
@@ -66,7 +78,10 @@ pub(crate) fn case(scenario: &str, variant: &str, name: &str, failure: Option<St
         None => TestCaseStatus::success(),
         Some(message) => {
             let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
-            status.set_message(message);
+            status.set_message(one_line(&message));
+            if message.contains('\n') {
+                status.set_description(message);
+            }
             status
         }
     };

@@ -25,7 +25,7 @@ mod verify;
 pub use case::Case;
 pub use counts::Judged;
 pub use defect::Defect;
-pub use explain::{explain, find, representatives};
+pub use explain::{explain, judge_and_find, representatives};
 pub use junit::junit;
 pub use lockstep::Divergence;
 pub use outcome::{Expected, Outcome};

@@ -21,18 +21,30 @@ pub enum SeedsError {
         "`{0}` is not a range of seeds: write 0..200 for the seeds 0 to 199, or 7 for one seed"
     )]
     NotARange(String),
+    /// One of its numbers is larger than any seed.
+    #[error("`{0}` reaches beyond the last seed, {last}", last = u64::MAX)]
+    TooLarge(String),
     /// There is no seed in it.
-    #[error("the range {first}..{end} is empty: the first seed must be less than the end{}", swapped(*first, *end))]
+    #[error("there is no seed in {text}{}", empty(text))]
     Empty {
         /// As written.
-        first: u64,
-        /// As written.
-        end: u64,
+        text: String,
     },
 }
 
-fn swapped(first: u64, end: u64) -> String {
-    if first > end { format!("; did you mean {end}..{first}?") } else { String::new() }
+/// What is wrong with a range that is empty: that it is reversed, or that the end is not in it.
+fn empty(text: &str) -> String {
+    let Some((first, end)) = text.split_once("..") else { return String::new() };
+    let (dots, end) = match end.strip_prefix('=') {
+        Some(end) => ("..=", end),
+        None => ("..", end),
+    };
+    match first.trim() == end.trim() {
+        true => format!(": the end does not belong to it; write {first}..={end} for one seed"),
+        false => {
+            format!(": it runs backwards; did you mean {}{dots}{}?", end.trim(), first.trim())
+        }
+    }
 }
 
 impl Seeds {
@@ -46,8 +58,11 @@ impl Seeds {
     ///
     /// # Errors
     /// [`SeedsError::Empty`]
-    pub const fn new(first: u64, end: u64) -> Result<Self, SeedsError> {
-        if first < end { Ok(Seeds { first, end }) } else { Err(SeedsError::Empty { first, end }) }
+    pub fn new(first: u64, end: u64) -> Result<Self, SeedsError> {
+        match first < end {
+            true => Ok(Seeds { first, end }),
+            false => Err(SeedsError::Empty { text: format!("{first}..{end}") }),
+        }
     }
 
     /// How many there are, at least 1.
@@ -74,16 +89,24 @@ impl FromStr for Seeds {
 
     fn from_str(text: &str) -> Result<Self, SeedsError> {
         let wrong = || SeedsError::NotARange(text.to_owned());
-        let number = |text: &str| text.trim().replace('_', "").parse::<u64>().map_err(|_| wrong());
-        let Some((first, end)) = text.split_once("..") else {
-            let seed = number(text)?;
-            return Seeds::new(seed, seed.checked_add(1).ok_or_else(wrong)?);
+        let too_large = || SeedsError::TooLarge(text.to_owned());
+        let number = |text: &str| {
+            let digits = text.trim().replace('_', "");
+            if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+                return Err(wrong());
+            }
+            digits.parse::<u64>().map_err(|_| too_large())
         };
-        let end = match end.strip_prefix('=') {
-            Some(last) => number(last)?.checked_add(1).ok_or_else(wrong)?,
-            None => number(end)?,
+        // The end itself is a number, so the very last seed is in no range.
+        let behind = |last: u64| last.checked_add(1).ok_or_else(too_large);
+        let (first, end) = match text.split_once("..") {
+            None => (number(text)?, behind(number(text)?)?),
+            Some((first, end)) => match end.strip_prefix('=') {
+                Some(last) => (number(first)?, behind(number(last)?)?),
+                None => (number(first)?, number(end)?),
+            },
         };
-        Seeds::new(number(first)?, end)
+        Seeds::new(first, end).map_err(|_| SeedsError::Empty { text: text.to_owned() })
     }
 }
 
@@ -109,10 +132,17 @@ mod tests {
 
     #[test]
     fn what_is_no_range_is_refused() {
-        assert_eq!("5..5".parse::<Seeds>(), Err(SeedsError::Empty { first: 5, end: 5 }));
-        let backwards = "9..3".parse::<Seeds>().unwrap_err().to_string();
-        assert!(backwards.ends_with("did you mean 3..9?"), "{backwards}");
-        for text in ["", "..", "a..b", "1..", "..5", "-1..5", "0..=18446744073709551615", "1.5"] {
+        let refused = |text: &str| text.parse::<Seeds>().unwrap_err().to_string();
+        assert_eq!(
+            refused("5..5"),
+            "there is no seed in 5..5: the end does not belong to it; write 5..=5 for one seed"
+        );
+        assert!(refused("9..3").ends_with("it runs backwards; did you mean 3..9?"));
+        assert!(refused("9..=3").ends_with("it runs backwards; did you mean 3..=9?"));
+        for text in ["0..=18446744073709551615", "0..99999999999999999999"] {
+            assert!(refused(text).ends_with("beyond the last seed, 18446744073709551615"));
+        }
+        for text in ["", "..", "a..b", "1..", "..5", "-1..5", "1.5", "+1..3"] {
             assert_eq!(
                 text.parse::<Seeds>(),
                 Err(SeedsError::NotARange(text.to_owned())),

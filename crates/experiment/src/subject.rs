@@ -1,5 +1,6 @@
 //! Which record to explain: `shop#4711`, `orders-0@1234` or `orders-0@1234:5`.
 
+use acklab_scenario::diagnostic::nearest;
 use acklab_scenario::model::Scenario;
 use acklab_vocab::ids::{LeaderEpoch, Offset, ProducerIndex, RecordId, TopicPartition};
 use std::str::FromStr;
@@ -58,13 +59,8 @@ pub enum SubjectError {
 }
 
 fn suggestion(name: &str, known: &[String]) -> String {
-    let near = known
-        .iter()
-        .map(|other| (strsim::damerau_levenshtein(name, other), other))
-        .filter(|&(distance, _)| distance <= (name.chars().count() / 3).max(1))
-        .min();
-    match near {
-        Some((_, other)) => format!("; did you mean `{other}`?"),
+    match nearest(name, known.iter().map(String::as_str)) {
+        Some(other) => format!("; did you mean `{other}`?"),
         None => format!("; the scenario has {}", known.join(", ")),
     }
 }

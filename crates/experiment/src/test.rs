@@ -400,7 +400,8 @@ fn scenario_report(plan: &Plan, mut folds: Vec<Fold>) -> ScenarioReport {
     let comparisons = plan.comparisons.iter().filter_map(|comparison| {
         let [first, second] = [&comparison.first, &comparison.second].map(|v| plan.position(v));
         let (first, second) = (&folds[first?], &folds[second?]);
-        Some(comparison_report(comparison, first, second))
+        let side = |fold: &Fold| Side::of(fold, &comparison.quantity);
+        Some(ComparisonReport::new(comparison, side(first), side(second)))
     });
     let comparisons = comparisons.collect();
     for fold in &mut folds {
@@ -415,19 +416,40 @@ fn scenario_report(plan: &Plan, mut folds: Vec<Fold>) -> ScenarioReport {
     }
 }
 
-/// A comparison is fair over the same seeds only: where some panicked it does not hold.
-fn comparison_report(comparison: &Comparison, first: &Fold, second: &Fold) -> ComparisonReport {
-    let quantity = &comparison.quantity;
-    let mean = |fold: &Fold| match u128::from(fold.report.seeds) {
-        0 => "none".to_owned(),
-        seeds => quantity.show_mean(fold.sum(quantity), seeds),
-    };
-    let fair = first.report.defects_total == 0 && second.report.defects_total == 0;
-    ComparisonReport {
-        text: comparison.to_string(),
-        first: mean(first),
-        second: mean(second),
-        holds: fair && comparison.holds(first.sum(quantity), second.sum(quantity)),
+/// One side of a comparison: a variant over its seeds.
+pub(crate) struct Side {
+    /// How many seeds came to a verdict.
+    pub(crate) seeds: u64,
+    /// Others panicked.
+    pub(crate) defects: bool,
+    /// The number that is compared, over these seeds.
+    pub(crate) sum: u128,
+}
+
+impl Side {
+    fn of(fold: &Fold, quantity: &Quantity) -> Side {
+        Side {
+            seeds: fold.report.seeds,
+            defects: fold.report.defects_total > 0,
+            sum: fold.sum(quantity),
+        }
+    }
+}
+
+impl ComparisonReport {
+    /// A comparison is fair over the same seeds only: where some panicked it does not hold.
+    pub(crate) fn new(comparison: &Comparison, first: Side, second: Side) -> Self {
+        let mean = |side: &Side| match u128::from(side.seeds) {
+            0 => "none".to_owned(),
+            seeds => comparison.quantity.show_mean(side.sum, seeds),
+        };
+        let fair = !first.defects && !second.defects;
+        ComparisonReport {
+            text: comparison.to_string(),
+            first: mean(&first),
+            second: mean(&second),
+            holds: fair && comparison.holds(first.sum, second.sum),
+        }
     }
 }
 

@@ -2,7 +2,9 @@
 //! panics.
 
 use acklab_experiment::test::{Plan, run};
-use acklab_experiment::{Case, Driver, Pace, Seeds, Subject, explain, find, junit, verify};
+use acklab_experiment::{
+    Case, Driver, Pace, Seeds, Subject, explain, judge_and_find, junit, verify,
+};
 use acklab_scenario::ScenarioFile;
 use acklab_vocab::trace::{Observer, Stamped, TraceEvent};
 use std::num::NonZeroUsize;
@@ -120,10 +122,10 @@ fn records_are_found_by_name_and_by_place() {
     let case = case();
     let subject = |text: &str| Subject::parse(text, &case.scenario).unwrap();
     let subjects = ["shop#0", "orders-0@0", "shop#999999", "orders-0@999999", "orders-0@0:7"];
-    let found = find(&case, 1, &subjects.map(subject)).unwrap();
+    let (outcome, _, found) = judge_and_find(&case, 1, &subjects.map(subject)).unwrap();
     let first = found[0].expect("the first record was created");
     assert_eq!(found, [Some(first), Some(first), None, None, None]);
-    let lives = explain(&case, 1, &[first], None).unwrap();
+    let lives = explain(&case, &outcome.verdict, &[first], None).unwrap();
     assert_eq!(lives[0].record, "shop#0");
 }
 

@@ -1,7 +1,9 @@
 //! Since when it was certain: shares of futures, as the instant advances.
 
 use acklab_experiment::Case;
-use acklab_experiment::inevitable::{Answer, Method, inevitable, questions};
+use acklab_experiment::inevitable::{
+    Answer, Known, Method, NoAnswer, Question, inevitable, questions,
+};
 use acklab_runtime::ForkedFaults;
 use acklab_scenario::{ScenarioFile, shipped};
 use acklab_verdict::AnomalyKind;
@@ -44,7 +46,8 @@ fn asked(case: &Case, seed: u64, (which, kind): (Which, AnomalyKind), method: Me
         assert!(done <= of, "{done} of {of}");
         ControlFlow::Continue(())
     };
-    inevitable(case, seed, asked[0], method, progress).unwrap().unwrap()
+    let known = Known { case, seed, outcome: &outcome, fates: &fates };
+    inevitable(known, asked[0], method, progress).unwrap().unwrap()
 }
 
 /// How many futures have it, of those from the last instant that is not after `at`.
@@ -64,13 +67,16 @@ fn a_loss_with_acks_1_is_open_before_the_append_and_certain_after_the_crash() {
     assert!(appended.is_none_or(|appended| appended.at < crash));
     assert!(share_at(&answer, SimTime::from_millis(1_000)) < 5, "{answer:#?}");
     assert_eq!(answer.instants.last().unwrap().tally.same, 5);
-    let certain = answer.certain.as_ref().unwrap();
+    let certain = answer.certain;
     assert!(certain.since <= SimTime::from_millis(10_000), "{answer:#?}");
     assert!(certain.not_at.is_some_and(|at| at < certain.since));
-    assert_eq!(certain.at_least_percent, 40);
-    let tallies = answer.instants.iter().map(|instant| instant.tally);
-    assert!(tallies.clone().all(|tally| tally.futures == 5 && tally.same_cause <= tally.same));
-    assert!(answer.runs >= 5 * answer.instants.len() as u64);
+    assert_eq!((certain.fresh.futures, certain.fresh.same), (5, 5));
+    let later = answer.instants.iter().filter(|instant| instant.at >= certain.since);
+    assert!(later.clone().count() > 1, "instants after it have been asked about: {answer:#?}");
+    assert!(later.clone().all(|instant| instant.tally.is_certain()), "{answer:#?}");
+    let mut tallies = answer.instants.iter().map(|instant| instant.tally);
+    assert!(tallies.all(|tally| tally.futures >= 5 && tally.same_cause <= tally.same));
+    assert!(answer.runs >= 5 * (answer.instants.len() as u64 + 1), "fresh futures were run");
 }
 
 #[test]
@@ -79,12 +85,12 @@ fn a_reprocessing_is_certain_given_the_crash_and_open_without() {
     // When the members commit was drawn before time zero, and the crash is given.
     let given = asked(&case, 1, (Which::First, AnomalyKind::Reprocessed), method(3, 2));
     assert!(given.question.group.is_some());
-    assert_eq!(given.certain.unwrap().not_at, None);
+    assert_eq!(given.certain.not_at, None);
     // If the crash may come at another moment, another record is hit.
     let redrawn = Method { faults: ForkedFaults::Redrawn, ..method(5, 2) };
     let open = asked(&case, 1, (Which::Last, AnomalyKind::Reprocessed), redrawn);
     assert!(share_at(&open, SimTime::ZERO) < 5, "{open:#?}");
-    let certain = open.certain.as_ref().unwrap();
+    let certain = open.certain;
     let processed = open
         .instants
         .iter()
@@ -112,17 +118,18 @@ fn the_answer_does_not_depend_on_the_number_of_jobs() {
 }
 
 #[test]
-fn what_did_not_happen_has_no_beginning() {
+fn what_did_not_happen_has_no_beginning_and_what_is_broken_off_no_answer() {
     let case = case("acks-1-leader-crash");
-    let (_, fates, ()) = case.run_with_fates(7, None, ()).unwrap();
+    let (outcome, fates, ()) = case.run_with_fates(7, None, ()).unwrap();
+    let known = Known { case: &case, seed: 7, outcome: &outcome, fates: &fates };
     let first =
         acklab_vocab::ids::RecordId { producer: acklab_vocab::ids::ProducerIndex(0), sequence: 0 };
     assert_eq!(questions(&fates, &[first], AnomalyKind::ALL, None), []);
-    let question = acklab_experiment::inevitable::Question {
-        record: first,
-        kind: AnomalyKind::Lost,
-        group: None,
-    };
-    let answer = inevitable(&case, 7, question, method(2, 1), |_, _| ControlFlow::Continue(()));
+    let question = Question { record: first, kind: AnomalyKind::Lost, group: None };
+    let answer = inevitable(known, question, method(2, 1), |_, _| ControlFlow::Continue(()));
     assert_eq!(answer.unwrap(), None);
+    let lost = outcome.verdict.anomalies.iter().find(|of| of.kind == AnomalyKind::Lost).unwrap();
+    let question = Question { record: lost.record, ..question };
+    let answer = inevitable(known, question, method(2, 1), |_, _| ControlFlow::Break(()));
+    assert!(matches!(answer, Err(NoAnswer::BrokenOff)), "{answer:?}");
 }

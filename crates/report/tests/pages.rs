@@ -2,7 +2,7 @@
 //! time, and small enough. How it looks is checked in a browser (`just verify-browser`).
 
 use acklab_experiment::Case;
-use acklab_report::page::run::report;
+use acklab_report::page::run::{LARGEST, report};
 use acklab_scenario::{BASE, ScenarioFile};
 
 /// A leader dies. What may hold any text is as hostile as can be; names within a scenario cannot:
@@ -23,8 +23,12 @@ const HOSTILE: &str = r#"Scenario(
 const NAME: &str = "<script>alert(1)</script>";
 
 fn page(name: &str, text: &str, seed: u64) -> String {
+    page_of(name, text, BASE, seed)
+}
+
+fn page_of(name: &str, text: &str, variant: &str, seed: u64) -> String {
     let file = ScenarioFile::parse(name, None, text).expect("it is a scenario");
-    let case = Case::from(file.resolve(BASE, &[]).expect("it is sound"));
+    let case = Case::from(file.resolve(variant, &[]).expect("it is sound"));
     let say = |verb: &str, more: &str| format!("acklab {verb} {name} --seed {seed} {more}");
     report(&case, seed, &say).expect("it runs").html
 }
@@ -43,6 +47,16 @@ fn no_name_becomes_markup_and_nothing_is_fetched() {
     for outside in ["http:", "https:", "//cdn", "@import", "url(", "src=\"", "<link rel=\"style"] {
         assert!(!html.contains(outside), "{outside} asks for something that is not in the file");
     }
+}
+
+#[test]
+fn a_variant_is_named_at_the_top() {
+    let text = HOSTILE
+        .replace("expect:", r#"variants: {"safe": (set: {"producers/acks": "all"})}, expect:"#);
+    let html = page_of("small", &text, "safe", 7);
+    let top = html.split("<h1>").next().unwrap_or_default();
+    assert!(top.contains("small · variant safe · seed 7"), "{top}");
+    assert!(html.contains("This is its variant safe."));
 }
 
 #[test]
@@ -68,7 +82,66 @@ fn a_page_of_a_hundred_thousand_records_is_small() {
     )"#;
     let html = page("many", text, 3);
     assert!(html.contains("100,000"), "there are a hundred thousand records");
-    assert!(html.len() <= 2_000_000, "{} bytes", html.len());
+    assert!(html.len() <= LARGEST, "{} bytes", html.len());
+}
+
+/// Faults of several kinds that overlap all the time, transactions, and two groups.
+const STORM: &str = r#"Scenario(
+    about: "a storm",
+    kafka: "4.1",
+    duration: "40s",
+    cluster: (brokers: 5, mode: KRaft(controllers: 3)),
+    topics: {
+        "orders": (partitions: 6, replication_factor: 3),
+        "invoices": (partitions: 6, replication_factor: 3),
+    },
+    producers: [(name: "shop", count: 4, topic: "orders", rate: 625, properties: {"acks": "1"})],
+    groups: [
+        (id: "billing", topics: ["orders"], members: 5, commit: Auto,
+         properties: {"session.timeout.ms": "6000"}),
+        (id: "copy", topics: ["orders"], members: 3, commit: InTransaction,
+         output: (name: "copier", topic: "invoices")),
+    ],
+    faults: [
+        (every: Uniform("20ms", "60ms"), fault: Pause(AnyBroker), for: "30ms"),
+        (every: Uniform("50ms", "90ms"), fault: Pause(AnyMember("billing")), for: "200ms"),
+        (every: Uniform("1s", "2s"), fault: Kill(AnyMember("billing")), for: "500ms"),
+        (every: Uniform("300ms", "700ms"), fault: Isolate(AnyBroker), for: "150ms"),
+        (every: Uniform("3s", "5s"), fault: Kill(AnyBroker), for: "1s"),
+    ],
+    expect: [],
+)"#;
+
+#[test]
+fn a_page_of_a_storm_is_small_and_says_what_it_leaves_out() {
+    let html = page("storm", STORM, 3);
+    assert_nested(&html);
+    assert!(html.contains("100,000"), "there are a hundred thousand records");
+    assert!(html.len() <= LARGEST, "{} bytes", html.len());
+    for said in ["in between not seen one by one", "more are not shown", " lines more"] {
+        assert!(html.contains(said), "it does not say: {said}");
+    }
+}
+
+#[test]
+fn a_page_of_a_hundred_partitions_on_twelve_brokers_is_small() {
+    let text = r#"Scenario(
+        about: "many partitions, replicated everywhere",
+        kafka: "3.9",
+        duration: "10s",
+        cluster: (brokers: 12, mode: KRaft(controllers: 3)),
+        topics: { "orders": (partitions: 100, replication_factor: 12) },
+        producers: [(name: "shop", count: 2, topic: "orders", rate: 1000)],
+        groups: [
+            (id: "billing", topics: ["orders"], members: 10),
+            (id: "audit", topics: ["orders"], members: 12, commit: Auto),
+        ],
+        faults: [(every: "1s", fault: Kill(AnyBroker), for: "700ms")],
+        expect: [],
+    )"#;
+    let html = page("wide", text, 3);
+    assert!(html.len() <= LARGEST, "{} bytes", html.len());
+    assert!(html.contains("92 partitions not shown"), "it does not say how many it leaves out");
 }
 
 /// Every element that is opened is closed, in order, and `<` and `&` stand for markup only.

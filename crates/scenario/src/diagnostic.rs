@@ -245,11 +245,9 @@ pub(crate) fn alternatives(words: &[String]) -> String {
     }
 }
 
-/// The candidate most like `word`, if any is like it.
-pub(crate) fn nearest<'a>(
-    word: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+/// The candidate most like `word`, if any is like it: what was probably meant.
+#[must_use]
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = simplified(word);
     let allowed = (word.chars().count() / 3).max(1);
     candidates

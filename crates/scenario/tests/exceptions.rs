@@ -52,6 +52,6 @@ fn an_unknown_exception_is_answered_with_what_was_meant() {
     let error = error.expect("there is none of that name");
     assert!(error.contains("there is no exception `PartitionOwnedException`"), "{error}");
     assert!(error.contains("PartitionOwnedError"), "{error}");
-    let error = resolve(r#"[Group("workers", Diverged(0))]"#).err().expect("it is of no group");
+    let error = resolve(r#"[Group("workers", Diverged(0))]"#).expect_err("it is of no group");
     assert!(error.contains("a group has no such number of its own"), "{error}");
 }

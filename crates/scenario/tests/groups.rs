@@ -213,7 +213,7 @@ fn settings_reach_groups_and_their_outputs() {
     let scenario = with("base", &sets).scenario;
     let billing = group(&scenario, "billing");
     assert_eq!((billing.members, billing.instances), (3, 9));
-    assert_eq!(member(&billing).session_timeout, SimDuration::from_secs(10));
+    assert_eq!(member(billing).session_timeout, SimDuration::from_secs(10));
     assert_eq!(group(&scenario, "dashboard").topics, [TopicId(1)]);
     let copy = group(&scenario, "copy");
     assert_eq!(copy.processing.per_record, Span::Exactly(SimDuration::from_millis(610)));
@@ -228,7 +228,7 @@ fn settings_reach_groups_and_their_outputs() {
         (snake.commit, member(snake).session_timeout.as_micros()),
         (CommitStyle::Auto, 9_000_000)
     );
-    let earliest = |group: &GroupSpec| member(&group).consumer.auto_offset_reset;
+    let earliest = |group: &GroupSpec| member(group).consumer.auto_offset_reset;
     assert!(scenario.groups.iter().all(|group| earliest(group) == AutoOffsetReset::Earliest));
     assert_eq!(scenario.producers[1].transactions.as_ref().unwrap().bursts, 2);
     assert_eq!(scenario.topics[2].assignments.len(), 7);
@@ -252,7 +252,7 @@ fn expectations_may_speak_of_one_group() {
     let quantity = Quantity::OfGroup("billing".to_owned(), Box::new(reprocessed));
     assert_eq!((&sync.expect[4].quantity, sync.expect[4].bound), (&quantity, Bound::Exactly(0)));
     let billing = group(&sync.scenario, "billing");
-    assert_eq!((billing.commit, member(&billing).auto_commit), (CommitStyle::SyncPerBatch, None));
+    assert_eq!((billing.commit, member(billing).auto_commit), (CommitStyle::SyncPerBatch, None));
     let output = group(&sync.scenario, "copy").output.clone().unwrap();
     assert!(
         matches!(&*output.config, ProducerConfig::Java(java) if java.linger.as_micros() == 7_000)

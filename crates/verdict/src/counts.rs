@@ -120,7 +120,7 @@ counters! {
     ControllerElections = "controller_elections";
     /// Cuts of a log by truncation that dropped at least one batch.
     Truncations = "truncations";
-    /// Longest time that a partition was without a leader that works, in milliseconds.
+    /// Longest time that a partition was without a working leader, in milliseconds.
     LeaderlessMs = "leaderless_ms";
     /// Longest time between two accepted writes to a partition, in milliseconds.
     WriteGapMs = "write_gap_ms";

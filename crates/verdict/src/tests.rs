@@ -396,7 +396,7 @@ fn the_timeline_tells_what_happened() {
     expect_test::expect![[r#"
         0.000 s broker 1 leads orders-0 (epoch 0) | 
         2.001 s broker 1 killed while leading orders-0 (epoch 0, ISR 1 2 3) | 
-        9.413 s broker 2 leads orders-0 (epoch 1) | 7.4 s without a leader
+        9.413 s broker 2 leads orders-0 (epoch 1) | elected after 7.4 s
         12.001 s broker 1 back | 
         12.003 s controller 100 elected (epoch 7) | "#]]
     .assert_eq(&lines.join("\n"));

@@ -99,15 +99,16 @@ pub struct CauseCount {
 pub struct Unavailability {
     /// Which.
     pub partition: TopicPartition,
-    /// How often it was without a leader that works.
+    /// How often it was without a working leader.
     pub leaderless_spells: u32,
     /// The longest of these.
     pub leaderless_longest: SimDuration,
     /// All of these.
     pub leaderless_total: SimDuration,
-    /// The longest time between two accepted writes while the workload ran.
+    /// The longest time in which no write was accepted although a producer had asked: from an attempt
+    /// that was not accepted to the next acceptance. An idle producer does not add to it.
     pub write_gap_longest: SimDuration,
-    /// All gaps of 100 ms or more between two accepted writes while the workload ran.
+    /// All of these times of 100 ms or more; shorter ones are those of a leader that works.
     pub write_gap_total: SimDuration,
 }
 

@@ -11,7 +11,13 @@ pub struct DiffArgs {
     #[command(flatten)]
     pub scenario: ScenarioArgs,
     /// Which history
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = seed)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        value_parser = seed,
+        allow_hyphen_values = true
+    )]
     pub seed: u64,
     /// The other side is this variant
     #[arg(long, value_name = "NAME", help_heading = "The other side")]

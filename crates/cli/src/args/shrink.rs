@@ -1,10 +1,12 @@
 //! The arguments of `acklab shrink`.
 
-use super::{ScenarioArgs, seed};
+use super::{ScenarioArgs, jobs, seed};
+use crate::text::quoted;
 use acklab_experiment::shrink::What;
+use acklab_scenario::diagnostic::nearest;
 use acklab_verdict::{AnomalyKind, Cause};
 use clap::{Args, ValueEnum};
-use std::num::{NonZeroU64, NonZeroUsize};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 /// `acklab shrink`
@@ -28,15 +30,34 @@ pub struct ShrinkArgs {
     #[arg(long, value_name = "NAME", help_heading = "What it has to show")]
     pub group: Option<String>,
     /// How many runs may be made
-    #[arg(long, value_name = "RUNS", default_value = "400")]
-    pub budget: NonZeroU64,
+    #[arg(long, value_name = "RUNS", default_value_t = DEFAULT_BUDGET, value_parser = budget)]
+    pub budget: u64,
     /// How many runs at a time [default: one per core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = jobs)]
     pub jobs: Option<NonZeroUsize>,
     /// Print the scenario and the way to it as JSON
     #[arg(long)]
     pub json: bool,
 }
+
+impl ShrinkArgs {
+    /// What is asked for besides the history, as a shell reads it.
+    pub fn asked_for(&self) -> String {
+        let mut words = Vec::new();
+        if let Some(anomaly) = self.anomaly.and_then(|anomaly| anomaly.to_possible_value()) {
+            words.push(format!("--anomaly {}", anomaly.get_name()));
+        }
+        words.extend(self.cause.map(|cause| format!("--cause {}", cause.name())));
+        words.extend(self.group.as_ref().map(|group| format!("--group {}", quoted(group))));
+        if self.budget != DEFAULT_BUDGET {
+            words.push(format!("--budget {}", self.budget));
+        }
+        words.join(" ")
+    }
+}
+
+/// So many runs may be made unless more are asked for.
+const DEFAULT_BUDGET: u64 = 400;
 
 /// What help shows first.
 pub const EXAMPLES: &str = "Examples:
@@ -48,7 +69,7 @@ pub const EXAMPLES: &str = "Examples:
 pub const NOTES: &str = "\
 The small scenario goes to standard output, and what was tried to standard error; with --output
 the former goes to that file, and the latter to standard output. The same seed runs after every
-change: what comes out does not depend on --jobs.";
+change: what comes out does not depend on --jobs. Ctrl-C ends it early, with the smallest so far.";
 
 /// What went wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -98,15 +119,46 @@ impl From<AnomalyArg> for What {
     }
 }
 
+/// The first run shows what goes wrong; smaller scenarios come after it.
+fn budget(text: &str) -> Result<u64, String> {
+    let digits = text.replace([',', '_'], "");
+    let runs = digits.parse().ok().filter(|&runs| runs >= 2);
+    runs.ok_or_else(|| "it is 2 or more: the first run shows only what goes wrong".to_owned())
+}
+
 fn cause(text: &str) -> Result<Cause, String> {
-    let named = |cause: &&Cause| cause.name() == text;
-    if let Some(cause) = Cause::ALL.iter().find(named) {
+    let names = || Cause::ALL.iter().map(|cause| cause.name());
+    if let Some(cause) = Cause::ALL.iter().find(|cause| cause.name() == text) {
         return Ok(*cause);
     }
-    let near = |cause: &&Cause| {
-        let name = cause.name();
-        (!name.contains(text), strsim::damerau_levenshtein(text, name))
-    };
-    let nearest = Cause::ALL.iter().min_by_key(near).map_or("", |cause| cause.name());
-    Err(format!("there is no such cause; did you mean {nearest}?"))
+    let longer = || names().find(|name| text.len() >= 4 && name.contains(text));
+    Err(match nearest(text, names()).or_else(longer) {
+        Some(near) => format!("there is no such cause; did you mean {near}?"),
+        None => "there is no such cause; `acklab run --json` names those of a history".to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_cause_that_is_near_is_suggested() {
+        let table = [
+            ("never_arrived", "did you mean acks_0_never_arrived?"),
+            ("acked_before_replicaton", "did you mean acked_before_replication?"),
+            ("nope", "`acklab run --json` names those of a history"),
+            ("", "`acklab run --json` names those of a history"),
+        ];
+        for (text, message) in table {
+            assert_eq!(cause(text), Err(format!("there is no such cause; {message}")));
+        }
+        assert_eq!(cause("acked_before_replication"), Ok(Cause::AckedBeforeReplication));
+    }
+
+    #[test]
+    fn a_budget_allows_more_than_the_first_run() {
+        assert_eq!((budget("2"), budget("1,000")), (Ok(2), Ok(1_000)));
+        assert!(["0", "1", "-1", "many", ""].iter().all(|text| budget(text).is_err()));
+    }
 }

@@ -1,6 +1,6 @@
 //! The arguments of `acklab sweep`.
 
-use super::ScenarioArgs;
+use super::{ScenarioArgs, jobs};
 use acklab_experiment::Seeds;
 use acklab_experiment::sweep::{Gate, UntilWidth, Vary};
 use clap::Args;
@@ -18,14 +18,23 @@ pub const EXAMPLES: &str = "Examples:
 
 /// What stands below its options.
 pub const NOTES: &str = "--expect says 'QUANTITY OP VALUE @ LEVEL%': in at least so many percent of all histories it is so,
-as far as the seeds show it: the lower end of the 95 % interval has to reach the level. Too few
-seeds to tell is a failure. Without @ it has to be so in every seed that is run.
+as far as the seeds show it: with 95 % confidence, by the exact (Clopper-Pearson) one-sided bound.
+59 seeds without a failure show 95 %, 299 show 99 %. Too few seeds to tell is a failure. Without @
+it has to be so in every seed that is run.
   QUANTITY  lost, extra_copies, produce_p99, cause NAME, lost of acked, and of one group
             billing/reprocessed; OP is ==, <=, >=, < or >; VALUE a count, a time or a percentage
-  'acks=all: lost == 0 @ 95%' speaks of cells with that value only
+  'acks=all: lost == 0 @ 95%' speaks of cells with that value only; a variant goes by its name
 
-Cells with --vary, --set or --faults are held against promises, not against what the scenario
-expects of its own settings. Ctrl-C prints and saves what is done; a second one leaves at once.";
+A value with commas in it stands in double quotes, in --vary and in --expect:
+  --vary 'groups/partition.assignment.strategy=range,\"range,cooperative-sticky\"'
+  --vary 'variant=base,\"two, slow\"' --expect '\"two, slow\": lost == 0'
+
+Variants are held against what the scenario expects of them, and its `compare` where both sides
+are varied; cells with --vary of anything else, --set or --faults only against promises.
+--until-width decides when to stop, not the exit status.
+
+Ctrl-C prints what is done, saves it and says how to go on, with status 2. Pages and CSV files stay
+what they were; the file of --junit has an error. A later Ctrl-C leaves at once.";
 
 /// `acklab sweep`
 #[derive(Debug, Args)]
@@ -45,7 +54,7 @@ pub struct SweepArgs {
     #[arg(long, value_name = "WHAT @ LEVEL%")]
     pub expect: Vec<Gate>,
     /// How many runs at a time [default: one per core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = jobs)]
     pub jobs: Option<NonZeroUsize>,
     /// Print the results as JSON
     #[arg(long, help_heading = "Output")]
@@ -62,7 +71,7 @@ pub struct SweepArgs {
     /// Save what --resume goes on from, now and then and at the end
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub save: Option<PathBuf>,
-    /// Go on with a sweep that was interrupted, and save to the same file
+    /// Go on with a sweep that was saved, and save to the same file, unless --save names another
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub resume: Option<PathBuf>,
 }

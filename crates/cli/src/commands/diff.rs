@@ -16,7 +16,7 @@ use acklab_scenario::{BASE, Difference, Setting};
 pub fn execute(args: &DiffArgs) -> Result<Status, Failure> {
     let [first, second] = sides(args)?;
     let file = source::open(&args.scenario.scenario)?;
-    let requests = [Request::resolve(&first)?, Request::resolve(&second)?];
+    let requests = Request::resolve_all([&first, &second])?;
     let differences =
         file.differences((&first.variant, &first.sets), (&second.variant, &second.sets))?;
     let found = diff(&requests[0].case, &requests[1].case, args.seed)?;

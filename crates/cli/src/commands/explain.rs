@@ -7,19 +7,23 @@ use crate::failure::{Failure, Status};
 use crate::output;
 use crate::request::Request;
 use crate::text::{DIM, quoted, styled};
-use acklab_experiment::inevitable::questions;
-use acklab_experiment::{Subject, explain, find, representatives};
+use acklab_experiment::inevitable::{Known, questions};
+use acklab_experiment::{Subject, explain, judge_and_find, representatives};
+use acklab_scenario::diagnostic::nearest;
 use acklab_verdict::explain::{Life, LifeLine};
-use acklab_verdict::{AnomalyKind, names};
+use acklab_verdict::{AnomalyKind, Verdict, names};
 use acklab_vocab::ids::{GroupIndex, RecordId};
 use std::fmt::Write;
 
-/// Chooses records, runs the seed, and prints the lives of these records in it.
+/// Runs the seed, chooses records of it, and prints their lives.
 pub fn execute(args: &ExplainArgs) -> Result<Status, Failure> {
     let request = Request::resolve(&args.scenario)?;
-    let mut chosen = named(args, &request)?;
+    let group = group(args, &request)?;
+    let subjects = subjects(args, &request)?;
+    let (outcome, fates, found) = judge_and_find(&request.case, args.seed, &subjects)?;
+    let mut chosen = named(args, &request, subjects.iter().zip(found))?;
     if chosen.is_empty() || !kinds(args).is_empty() {
-        anomalous(args, &request, &mut chosen)?;
+        anomalous(args, &outcome.verdict, group, &mut chosen);
     }
     if chosen.is_empty() && args.json {
         output::print_json(&in_json(args, &request, &[]))?;
@@ -30,10 +34,11 @@ pub fn execute(args: &ExplainArgs) -> Result<Status, Failure> {
         return Ok(Status::AsExpected);
     }
     if args.inevitable {
-        return since_when(args, &request, &chosen);
+        let known =
+            Known { case: &request.case, seed: args.seed, outcome: &outcome, fates: &fates };
+        return since_when(args, &request, known, (&chosen, group));
     }
-    let group = group(args, &request)?;
-    let lives = explain(&request.case, args.seed, &chosen, group)?;
+    let lives = explain(&request.case, &outcome.verdict, &chosen, group)?;
     if args.json {
         output::print_json(&in_json(args, &request, &lives))?;
         return Ok(Status::AsExpected);
@@ -57,19 +62,18 @@ pub fn execute(args: &ExplainArgs) -> Result<Status, Failure> {
 fn since_when(
     args: &ExplainArgs,
     request: &Request,
-    chosen: &[RecordId],
+    known: Known<'_>,
+    (chosen, group): (&[RecordId], Option<GroupIndex>),
 ) -> Result<Status, Failure> {
-    let group = group(args, request)?;
-    let (outcome, fates, ()) = request.case.run_with_fates(args.seed, None, ())?;
-    let header = &outcome.verdict.header;
-    let questions = questions(&fates, chosen, &kinds_or_all(args), group);
+    let header = &known.outcome.verdict.header;
+    let questions = questions(known.fates, chosen, &kinds_or_all(args), group);
     if questions.is_empty() && !args.json {
         let records: Vec<String> =
             chosen.iter().map(|&record| names::record(header, record)).collect();
         let text = format!("Nothing is wrong with {}.\n", records.join(", "));
         output::print(&text)?;
     } else {
-        inevitable::execute(args, request, &questions, header)?;
+        inevitable::execute(args, request, known, &questions)?;
     }
     Ok(Status::AsExpected)
 }
@@ -102,19 +106,20 @@ fn in_json(args: &ExplainArgs, request: &Request, lives: &[Life]) -> serde_json:
     })
 }
 
+/// What `--record` names.
+fn subjects(args: &ExplainArgs, request: &Request) -> Result<Vec<Subject>, Failure> {
+    let parsed = args.records.iter().map(|text| Subject::parse(text, &request.case.scenario));
+    parsed.map(|subject| subject.map_err(|error| Failure::input(error.to_string()))).collect()
+}
+
 /// The records named by `--record`, each once.
-fn named(args: &ExplainArgs, request: &Request) -> Result<Vec<RecordId>, Failure> {
-    let mut subjects = Vec::new();
-    for text in &args.records {
-        let subject = Subject::parse(text, &request.case.scenario);
-        subjects.push(subject.map_err(|error| Failure::input(error.to_string()))?);
-    }
-    if subjects.is_empty() {
-        return Ok(Vec::new());
-    }
+fn named<'s>(
+    args: &ExplainArgs,
+    request: &Request,
+    found: impl Iterator<Item = (&'s Subject, Option<RecordId>)>,
+) -> Result<Vec<RecordId>, Failure> {
     let mut records = Vec::new();
-    let found = find(&request.case, args.seed, &subjects)?;
-    for ((subject, found), name) in subjects.iter().zip(found).zip(&args.records) {
+    for ((subject, found), name) in found.zip(&args.records) {
         let record = found.ok_or_else(|| unknown(name, *subject, request, args))?;
         if !records.contains(&record) {
             records.push(record);
@@ -127,17 +132,16 @@ fn named(args: &ExplainArgs, request: &Request) -> Result<Vec<RecordId>, Failure
 fn group(args: &ExplainArgs, request: &Request) -> Result<Option<GroupIndex>, Failure> {
     let Some(name) = &args.group else { return Ok(None) };
     let groups = &request.case.scenario.groups;
-    match groups.iter().position(|group| group.name == *name) {
-        Some(index) => Ok(Some(GroupIndex(index as u16))),
-        None => {
-            let names: Vec<&str> = groups.iter().map(|group| group.name.as_str()).collect();
-            let known = match names[..] {
-                [] => "the scenario has no consumer applications".to_owned(),
-                _ => format!("the scenario has {}", names.join(", ")),
-            };
-            Err(Failure::with_help(format!("there is no consumer application `{name}`"), known))
-        }
+    if let Some(index) = groups.iter().position(|group| group.name == *name) {
+        return Ok(Some(GroupIndex(index as u16)));
     }
+    let names: Vec<&str> = groups.iter().map(|group| group.name.as_str()).collect();
+    let help = match (nearest(name, names.iter().copied()), names.as_slice()) {
+        (Some(near), _) => format!("did you mean `{near}`?"),
+        (None, []) => "the scenario has no consumer applications".to_owned(),
+        (None, names) => format!("the scenario has {}", names.join(", ")),
+    };
+    Err(Failure::with_help(format!("there is no consumer application `{name}`"), help))
 }
 
 /// The kinds of anomaly asked for.
@@ -163,17 +167,15 @@ fn kinds_or_all(args: &ExplainArgs) -> Vec<AnomalyKind> {
 /// Adds the records that have suffered. A record may suffer in several ways; it has one life.
 fn anomalous(
     args: &ExplainArgs,
-    request: &Request,
+    verdict: &Verdict,
+    group: Option<GroupIndex>,
     chosen: &mut Vec<RecordId>,
-) -> Result<(), Failure> {
-    let group = group(args, request)?;
-    let verdict = request.case.run(args.seed)?.verdict;
-    for anomaly in representatives(&verdict, &kinds_or_all(args), group, args.all) {
+) {
+    for anomaly in representatives(verdict, &kinds_or_all(args), group, args.all) {
         if !chosen.contains(&anomaly.record) {
             chosen.push(anomaly.record);
         }
     }
-    Ok(())
 }
 
 fn nothing_to_explain(args: &ExplainArgs, request: &Request) -> String {

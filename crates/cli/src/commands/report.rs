@@ -7,7 +7,7 @@ mod sweep;
 use crate::args::ReportArgs;
 use crate::failure::{Failure, Status};
 use crate::output::{self, NewFile};
-use crate::request::Request;
+use crate::request::{Request, input_files};
 use crate::text::{width, wrapped};
 use acklab_report::page::run::{Report, report};
 use acklab_scenario::BASE;
@@ -19,11 +19,12 @@ pub fn execute(args: &ReportArgs) -> Result<Status, Failure> {
     if args.index {
         return index::execute(args.scenario.scenario.as_ref());
     }
-    if args.seeds.is_some() || !args.vary.is_empty() {
+    if args.seeds.is_some() || !args.vary.is_empty() || args.pages {
         return sweep::execute(args);
     }
     let request = Request::resolve(&args.scenario)?;
     let path = args.output.clone().unwrap_or_else(|| default_path(&request, args.seed));
+    output::check_writable(&input_files(&args.scenario), &[("the page", &path)])?;
     let (file, mut writer) = NewFile::create(&path)?;
     let say = |verb: &str, more: &str| request.command(verb, args.seed, more);
     let Report { html, sentence, outcome } = report(&request.case, args.seed, &say)?;
@@ -45,27 +46,5 @@ fn default_path(request: &Request, seed: u64) -> PathBuf {
         BASE => String::new(),
         variant => format!("-{variant}"),
     };
-    let name = format!("{}{variant}-seed-{seed}.html", scenario.name);
-    PathBuf::from(file_name(&name))
-}
-
-/// A name that every file system takes and no shell minds.
-fn file_name(name: &str) -> String {
-    let kept = |letter: char| letter.is_alphanumeric() || "-_=.".contains(letter);
-    let safe: String = name.chars().map(|letter| if kept(letter) { letter } else { '_' }).collect();
-    safe.trim_start_matches(['.', '-']).to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_become_names_of_files() {
-        assert_eq!(file_name("acks-1, acks=all-seed-7.html"), "acks-1__acks=all-seed-7.html");
-        assert_eq!(
-            file_name("../<script>alert(1)</script>.html"),
-            "__script_alert_1___script_.html"
-        );
-    }
+    PathBuf::from(output::file_name(&format!("{}{variant}-seed-{seed}", scenario.name), ".html"))
 }

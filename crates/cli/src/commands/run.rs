@@ -14,7 +14,10 @@ use std::path::Path;
 
 /// Runs it, writes the files that were asked for, and prints the verdict.
 pub fn execute(args: &RunArgs) -> Result<Status, Failure> {
-    let request = Request::resolve(&args.scenario)?;
+    let mut request = Request::resolve(&args.scenario)?;
+    if args.promises_only {
+        request.case.promises_only();
+    }
     let outcome = match &args.trace {
         None => request.case.run(args.seed)?,
         Some(path) => run_traced(&request, args.seed, path)?,
@@ -25,7 +28,7 @@ pub fn execute(args: &RunArgs) -> Result<Status, Failure> {
     if args.json {
         output::print_json(&json(&outcome))?;
     } else {
-        output::print(&report::render(&request, &outcome, args.seed, width()))?;
+        output::print(&report::render(&request, &outcome, args, width()))?;
     }
     Ok(Status::of(outcome.is_as_expected()))
 }

@@ -3,20 +3,21 @@
 use super::jobs;
 use crate::args::{ScenarioArgs, ShrinkArgs};
 use crate::failure::{Failure, Status};
-use crate::output::{self, NewFile};
+use crate::interrupt::Interrupt;
+use crate::output;
 use crate::progress::Progress;
-use crate::request::Request;
+use crate::request::{Request, input_files};
 use crate::source;
-use crate::text::{Align, BAD, BOLD, DIM, Rows, quoted, styled, width};
+use crate::text::{Align, BAD, BOLD, DIM, Rows, quoted, styled, width, wrapped};
 use acklab_experiment::shrink::{
     Options, Share, ShrinkError, Shrunk, Size, Step, Wanted, What, shrink,
 };
-use acklab_scenario::{Draft, write_faults};
+use acklab_scenario::{BASE, Draft, write_faults};
 use acklab_verdict::names::{counted, grouped};
 use acklab_vocab::time::SimDuration;
 use serde_json::json;
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::ops::ControlFlow;
 
 /// Shrinks it, writes the small scenario and says what was tried.
 pub fn execute(args: &ShrinkArgs) -> Result<Status, Failure> {
@@ -30,23 +31,26 @@ pub fn execute(args: &ShrinkArgs) -> Result<Status, Failure> {
     let options = Options {
         seed: args.seed,
         wanted,
-        budget: args.budget.get(),
+        budget: args.budget,
         jobs: jobs(args.jobs),
         origin: origin(args, &request),
+        command: request.command("shrink", args.seed, &args.asked_for()),
     };
     // A file that cannot be written is refused before anything runs.
-    let file = args.output.as_deref().map(NewFile::create).transpose()?;
+    if let Some(path) = &args.output {
+        output::check_writable(&input_files(&args.scenario), &[("the small scenario", path)])?;
+    }
+    let interrupt = Interrupt::listen()?;
     let mut progress = Progress::new();
-    let mut update = |done, of| {
-        let _ = progress.update(done, of);
+    let mut update = |done, of| match interrupt.is_asked() {
+        true => ControlFlow::Break(()),
+        false => progress.update(done, of),
     };
     let shrunk = shrink(&draft, &request.case.expect, &options, &mut update);
     drop(progress);
     let shrunk = shrunk.map_err(|error| refused(error, &request, args))?;
-    if let (Some((file, mut writer)), Some(path)) = (file, &args.output) {
-        let written = writer.write_all(shrunk.scenario.as_bytes());
-        written.map_err(|error| output::unwritable(path, &error))?;
-        file.keep(writer)?;
+    if let Some(path) = &args.output {
+        output::write_file(path, &shrunk.scenario)?;
     }
     print(&shrunk, args, &request)?;
     report_findings(&shrunk);
@@ -73,7 +77,7 @@ fn draft(args: &ScenarioArgs, request: &Request) -> Result<Draft, Failure> {
 fn origin(args: &ShrinkArgs, request: &Request) -> String {
     let scenario = &request.case.scenario;
     let mut origin = scenario.name.clone();
-    if scenario.variant != acklab_scenario::BASE {
+    if scenario.variant != BASE {
         let _ = write!(origin, ", variant {}", scenario.variant);
     }
     for set in &args.scenario.sets {
@@ -94,6 +98,7 @@ fn refused(error: ShrinkError, request: &Request, args: &ShrinkArgs) -> Failure 
             let help = format!("see what it has: {run}");
             Failure::with_help(format!("there is nothing to shrink: {nothing}"), help)
         }
+        ShrinkError::Interrupted => Failure::input(format!("{error}: nothing is written")),
     }
 }
 
@@ -132,20 +137,32 @@ fn report_findings(shrunk: &Shrunk) {
 
 fn render(shrunk: &Shrunk, args: &ShrinkArgs, request: &Request, width: usize) -> String {
     let scenario = &request.case.scenario;
-    let mut text = format!("{} · seed {}\n", styled(BOLD, &scenario.name), shrunk.seed);
-    let _ = writeln!(text, "  shows: {}\n", styled(BAD, &shrunk.shows));
+    let variant = match scenario.variant.as_str() {
+        BASE => String::new(),
+        variant => format!(" · {variant}"),
+    };
+    let title = format!("{}{variant}", scenario.name);
+    let mut text = format!("{} · seed {}\n", styled(BOLD, &title), shrunk.seed);
+    for (position, line) in wrapped(&shrunk.shows, width - SHOWS.len()).iter().enumerate() {
+        let before = if position == 0 { SHOWS } else { &" ".repeat(SHOWS.len()) };
+        let _ = writeln!(text, "{before}{}", styled(BAD, line));
+    }
+    text.push('\n');
     text.push_str(&sizes(&shrunk.before, &shrunk.after).render(width));
     text.push('\n');
-    text.push_str(&steps(&shrunk.steps).render(width));
-    let spent = if shrunk.over_budget {
-        ": all that --budget allows; more may make it smaller"
-    } else {
-        ""
+    match shrunk.steps.is_empty() {
+        true => text.push_str("  nothing has become smaller\n"),
+        false => text.push_str(&steps(&shrunk.steps).render(width)),
+    }
+    let spent = match (shrunk.interrupted, shrunk.over_budget) {
+        (true, _) => ": interrupted; this is the smallest so far, and it shows the same",
+        (false, true) => ": all that --budget allows; more may make it smaller",
+        (false, false) => "",
     };
     let _ = writeln!(text, "\n  {}{spent}", counted(shrunk.runs, "run"));
-    let Share { shown, of } = shrunk.seeds;
-    let show = if shown == 1 { "shows" } else { "show" };
-    let _ = writeln!(text, "  {shown} of the seeds 0..{of} {show} it");
+    if let Some(seeds) = shrunk.seeds {
+        let _ = writeln!(text, "  {}", share(seeds));
+    }
     if let Some(path) = &args.output {
         let file = quoted(&path.display().to_string());
         let again = format!("acklab run {file} --seed {}", shrunk.seed);
@@ -153,6 +170,13 @@ fn render(shrunk: &Shrunk, args: &ShrinkArgs, request: &Request, width: usize) -
     }
     text
 }
+
+fn share(Share { shown, of }: Share) -> String {
+    let show = if shown == 1 { "shows" } else { "show" };
+    format!("{shown} of the seeds 0..{of} {show} it")
+}
+
+const SHOWS: &str = "  shows: ";
 
 fn sizes(before: &Size, after: &Size) -> Rows {
     let columns = [("", Align::Left), ("before", Align::Right), ("after", Align::Right)];

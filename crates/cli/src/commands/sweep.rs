@@ -10,33 +10,33 @@ use crate::failure::{self, Failure, Status};
 use crate::interrupt::Interrupt;
 use crate::output::{self, NewFile};
 use crate::progress::Progress;
-use crate::request;
+use crate::request::{self, input_files};
 use crate::source;
 use crate::text::{quoted, width};
 use acklab_experiment::sweep::report::{Ended, SweepReport};
 use acklab_experiment::sweep::{
     self, Collected, PlanError, Selection, SweepOptions, SweepPlan, csv, junit, saved,
+    saved::SavedError,
 };
 use std::fs::{self, File};
 use std::io::BufReader;
+use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 /// Runs it, writes the files that were asked for, and prints what came of it. What is done is shown
-/// and saved even if it was interrupted, or a file cannot be written.
+/// even if a file cannot be written. If it was interrupted what is done is shown and saved, and files
+/// that may be there from before are left alone; but CI must not find a good result of before.
 pub fn execute(args: &SweepArgs) -> Result<Status, Failure> {
     let plan = plan(args)?;
-    let files = [&args.csv, &args.junit, &args.html, &args.save, &args.resume];
-    for path in files.into_iter().flatten() {
-        output::check_writable(path)?;
-    }
+    check_files(args)?;
     let before = match &args.resume {
-        Some(path) => read(&plan, path)?,
+        Some(path) => read(&plan, path, jobs(args.jobs))?,
         None => Collected::new(&plan),
     };
-    let (collected, mut failure) = collect(args, &plan, before)?;
+    let collected = collect(args, &plan, before)?;
     let report = sweep::report(&plan, &collected);
-    let written = write_files(args, &plan, &collected, &report).err();
+    let written = write_files(args, &plan, &collected, &report);
     let saved = save_at_end(args, &plan, &collected);
     let printed = match args.json {
         true => output::print(&json(&report)),
@@ -45,22 +45,45 @@ pub fn execute(args: &SweepArgs) -> Result<Status, Failure> {
     for cell in &report.cells {
         cell.defects.iter().for_each(failure::show_defect);
     }
-    failure = failure.or(written);
-    failure = match saved {
-        Ok(path) if report.ended == Ended::Interrupted => {
-            failure.or_else(|| Some(interrupted(args, &report, path.as_deref())))
-        }
-        Ok(_) => failure,
-        Err(error) => failure.or(Some(error)),
-    };
-    if let Some(failure) = failure {
-        return Err(failure);
+    let saved = saved?;
+    written?;
+    if report.ended == Ended::Interrupted {
+        return Err(interrupted(args, &report, saved.as_deref()));
     }
     printed?;
     Ok(match report.cells.iter().map(|cell| cell.defects_total).sum::<u64>() {
         0 => Status::of(report.held),
         _ => Status::Defect,
     })
+}
+
+/// Everything that is to be written can be, and over nothing else.
+fn check_files(args: &SweepArgs) -> Result<(), Failure> {
+    let (save, mut inputs) = (save_to(args), input_files(&args.scenario));
+    if let Some(path) = args.resume.as_ref().filter(|&path| save != Some(path)) {
+        if !path.exists() {
+            return Err(no_such_file(path));
+        }
+        // The same file once more is no mistake: it is read as a whole before it is written.
+        let same =
+            save.is_some_and(|save| fs::canonicalize(save).ok() == fs::canonicalize(path).ok());
+        if !same {
+            inputs.push(("the sweep of --resume", path));
+        }
+    }
+    let word = if args.save.is_some() { "--save" } else { "--resume" };
+    let outputs: Vec<(&str, &Path)> =
+        [("--csv", &args.csv), ("--junit", &args.junit), ("--html", &args.html)]
+            .into_iter()
+            .filter_map(|(option, path)| Some((option, path.as_deref()?)))
+            .chain(save.map(|path| (word, path.as_path())))
+            .collect();
+    output::check_writable(&inputs, &outputs)
+}
+
+/// Where it is saved: what is gone on with is replaced, unless another file is named.
+fn save_to(args: &SweepArgs) -> Option<&PathBuf> {
+    args.save.as_ref().or(args.resume.as_ref())
 }
 
 /// What is to be run.
@@ -111,25 +134,25 @@ fn command(args: &SweepArgs) -> String {
     words
 }
 
-/// Runs what is missing. With --save, what is done is saved after each twentieth of the work.
+/// Runs what is missing. With --save, what is done is saved after each twentieth of the work; where
+/// that fails it is said once, and tried again.
 pub fn collect(
     args: &SweepArgs,
     plan: &SweepPlan,
     before: Collected,
-) -> Result<(Collected, Option<Failure>), Failure> {
+) -> Result<Collected, Failure> {
     let interrupt = Interrupt::listen()?;
     let cells = plan.cells().len() as u64;
     let mut progress = Progress::new().starting_at(before.seeds_done() * cells);
-    let save_to = args.save.as_ref().or(args.resume.as_ref());
     let mut saved = before.seeds_done();
-    let mut failure = None;
+    let mut complained = false;
     let collected = sweep::run(plan, jobs(args.jobs), before, |so_far, done| {
         let due = so_far.seeds_done() >= saved + plan.seeds().count().div_ceil(20);
-        if let (Some(path), true) = (save_to, due) {
+        if let (Some(path), true) = (save_to(args), due) {
             saved = so_far.seeds_done();
-            if let Err(error) = save(plan, so_far, path) {
-                failure = Some(error);
-                return ControlFlow::Break(());
+            if let (Err(failure), false) = (save(plan, so_far, path), complained) {
+                complained = true;
+                progress.above(|| failure.warn("the sweep goes on, and will try again"));
             }
         }
         if interrupt.is_asked() {
@@ -137,18 +160,36 @@ pub fn collect(
         }
         progress.update(done, plan.runs())
     });
-    Ok((collected, failure))
+    Ok(collected)
 }
 
-fn read(plan: &SweepPlan, path: &Path) -> Result<Collected, Failure> {
+fn read(plan: &SweepPlan, path: &Path, jobs: NonZeroUsize) -> Result<Collected, Failure> {
     let shown = path.display();
-    let cannot =
-        |problem: String| Failure::input(format!("cannot go on from `{shown}`: {problem}"));
     let file = File::open(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => cannot("there is no such file".to_owned()),
-        _ => cannot(format!("it cannot be read: {error}")),
+        std::io::ErrorKind::NotFound => no_such_file(path),
+        _ => Failure::input(format!("cannot go on from `{shown}`: it cannot be read: {error}")),
     })?;
-    saved::read(plan, BufReader::new(file)).map_err(|error| cannot(error.to_string()))
+    let read = saved::read(plan, BufReader::new(file)).and_then(|collected| {
+        saved::check_first_seed(plan, &collected, jobs)?;
+        Ok(collected)
+    });
+    read.map_err(|error| {
+        let message = format!("cannot go on from `{shown}`: {error}");
+        match error {
+            SavedError::Rebuilt { .. } => {
+                Failure::with_help(message, "run the whole sweep again, or use the build of before")
+            }
+            _ => Failure::input(message),
+        }
+    })
+}
+
+fn no_such_file(path: &Path) -> Failure {
+    let shown = path.display();
+    Failure::with_help(
+        format!("cannot go on from `{shown}`: there is no such file"),
+        "to begin a sweep, save it with --save FILE",
+    )
 }
 
 fn save(plan: &SweepPlan, collected: &Collected, path: &Path) -> Result<(), Failure> {
@@ -158,13 +199,13 @@ fn save(plan: &SweepPlan, collected: &Collected, path: &Path) -> Result<(), Fail
 }
 
 /// Saves where it was asked for; an interrupted sweep in any case. Says where.
-fn save_at_end(
+pub fn save_at_end(
     args: &SweepArgs,
     plan: &SweepPlan,
     collected: &Collected,
 ) -> Result<Option<PathBuf>, Failure> {
     let interrupted = collected.ended() == Ended::Interrupted;
-    let path = match args.save.as_ref().or(args.resume.as_ref()) {
+    let path = match save_to(args) {
         Some(path) => path.clone(),
         None if interrupted && collected.seeds_done() > 0 => free_name(plan.name()),
         None => return Ok(None),
@@ -175,11 +216,9 @@ fn save_at_end(
 
 /// A name that no file has yet: `acks-1.sweep`, `acks-1-2.sweep`, …
 fn free_name(scenario: &str) -> PathBuf {
-    let plain = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' };
-    let stem: String = scenario.chars().map(plain).collect();
     let name = |number: u32| match number {
-        1 => PathBuf::from(format!("{stem}.sweep")),
-        _ => PathBuf::from(format!("{stem}-{number}.sweep")),
+        1 => PathBuf::from(output::file_name(scenario, ".sweep")),
+        _ => PathBuf::from(output::file_name(scenario, &format!("-{number}.sweep"))),
     };
     (1..)
         .map(name)
@@ -193,11 +232,14 @@ fn write_files(
     collected: &Collected,
     report: &SweepReport,
 ) -> Result<(), Failure> {
-    if let Some(path) = &args.csv {
-        output::write_file(path, &csv(plan, collected))?;
-    }
     if let Some(path) = &args.junit {
         output::write_file(path, &junit(report))?;
+    }
+    if report.ended == Ended::Interrupted {
+        return Ok(());
+    }
+    if let Some(path) = &args.csv {
+        output::write_file(path, &csv(plan, collected))?;
     }
     if let Some(path) = &args.html {
         output::write_file(path, &html(report, path))?;
@@ -218,13 +260,34 @@ fn json(report: &SweepReport) -> String {
     text
 }
 
-fn interrupted(args: &SweepArgs, report: &SweepReport, path: Option<&Path>) -> Failure {
-    let done = format!("interrupted after {} of {} seeds", report.seeds_done, report.seeds.count());
-    match path {
-        None => Failure::input(format!("{done}: there is nothing to save")),
-        Some(path) => {
-            let path = quoted(&path.display().to_string());
-            Failure::with_help(done, format!("go on: {} --resume {path}", command(args)))
-        }
+/// What is to be done about it: the command that goes on has every option of this one.
+pub fn interrupted(args: &SweepArgs, report: &SweepReport, path: Option<&Path>) -> Failure {
+    let (seeds, asked) = (report.seeds_done, report.seeds.count());
+    let missing: Vec<String> = [&args.csv, &args.html]
+        .into_iter()
+        .flatten()
+        .map(|it| format!("`{}`", it.display()))
+        .collect();
+    let missing = match missing.is_empty() {
+        true => String::new(),
+        false => format!("; {} not written", missing.join(" and ")),
+    };
+    let done = format!("interrupted after {seeds} of {asked} seeds{missing}");
+    let Some(path) = path else {
+        return Failure::input(format!("{done}; there is nothing to save"));
+    };
+    let mut words = command(args);
+    let mut option = |name: &str, path: &Path| {
+        words.push_str(&format!(" {name} {}", quoted(&path.display().to_string())));
+    };
+    let files = [("--csv", &args.csv), ("--junit", &args.junit), ("--html", &args.html)];
+    for (name, path) in files {
+        path.iter().for_each(|path| option(name, path));
     }
+    option("--resume", path);
+    if args.json {
+        words.push_str(" --json");
+    }
+    args.jobs.iter().for_each(|jobs| words.push_str(&format!(" --jobs {jobs}")));
+    Failure::with_help(done, format!("go on: {words}"))
 }

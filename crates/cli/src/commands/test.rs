@@ -15,10 +15,17 @@ use acklab_experiment::test::{
 use acklab_verdict::names::counted;
 use serde_json::json;
 use std::fmt::Write;
+use std::path::Path;
 
 /// Runs all, and prints what held and what did not, with commands that show the latter.
 pub fn execute(args: &TestArgs) -> Result<Status, Failure> {
     let plans = request::plans(&args.scenarios)?;
+    if let Some(path) = &args.junit {
+        let scenarios = args.scenarios.scenarios.iter().map(Path::new);
+        let files: Vec<(&str, &Path)> =
+            scenarios.filter(|path| path.is_file()).map(|path| ("a scenario", path)).collect();
+        output::check_writable(&files, &[("--junit", path)])?;
+    }
     let mut progress = Progress::new();
     let report = run(&plans, args.seeds, jobs(args.jobs), |done, of| progress.update(done, of));
     drop(progress);

@@ -26,7 +26,11 @@ impl From<Output> for Done {
 /// The binary with arguments, in the folder of the fixtures.
 pub fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_acklab"));
-    command.args(arguments).current_dir(fixtures()).env_remove("CLICOLOR_FORCE");
+    command
+        .args(arguments)
+        .current_dir(fixtures())
+        .env_remove("CLICOLOR_FORCE")
+        .env_remove("COLUMNS");
     command
 }
 

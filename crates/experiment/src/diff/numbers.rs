@@ -38,19 +38,29 @@ pub(super) fn numbers(first: &Outcome, second: &Outcome) -> Vec<Number> {
     rows.collect()
 }
 
-/// Worth showing even where both sides have the same.
+/// Worth showing even where both sides have the same: how many records there were, what went wrong
+/// with them, and how long they took.
 fn is_key(counter: Counter) -> bool {
     matches!(
         counter,
         Counter::Sent
             | Counter::Acked
+            | Counter::Failed
+            | Counter::Unknown
             | Counter::Stored
             | Counter::Lost
             | Counter::Duplicated
+            | Counter::Reordered
+            | Counter::Phantom
+            | Counter::Undecided
+            | Counter::Violations
+            | Counter::KnownViolations
+            | Counter::Unexplained
             | Counter::ProduceP50
             | Counter::ProduceP99
             | Counter::Processed
             | Counter::Reprocessed
             | Counter::Skipped
+            | Counter::Ghost
     )
 }

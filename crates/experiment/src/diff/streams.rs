@@ -90,15 +90,22 @@ pub(super) struct Splitter {
     header: RunHeader,
     /// Leader and epoch, and the ISR, of each partition as they were last.
     known: BTreeMap<TopicPartition, (Value, Value)>,
+    /// What the faults are that have struck.
+    faults: BTreeMap<u32, Arc<str>>,
 }
 
 impl Splitter {
     pub(super) fn new(header: RunHeader) -> Self {
-        Splitter { header, known: BTreeMap::new() }
+        Splitter { header, known: BTreeMap::new(), faults: BTreeMap::new() }
     }
 
     pub(super) fn header(&self) -> &RunHeader {
         &self.header
+    }
+
+    /// What a fault is that has struck.
+    pub(super) fn fault(&self, number: u32) -> Option<&str> {
+        self.faults.get(&number).map(|what| &**what)
     }
 
     /// The items that a fact adds to streams, handed to `add`.
@@ -108,7 +115,8 @@ impl Splitter {
         mut add: impl FnMut(Key, Value, Option<InBatch>),
     ) {
         match &fact.event {
-            TraceEvent::FaultBegan { description, .. } => {
+            TraceEvent::FaultBegan { fault, description } => {
+                self.faults.insert(*fault, Arc::clone(description));
                 add((Stream::Faults, 0, 0, 0), Value::Words(Arc::clone(description)), None);
             }
             TraceEvent::ControllerElected { controller, .. } => {

@@ -111,7 +111,7 @@ impl Comparison {
         };
         let (one, other) = divergence;
         let tell = |side: usize, fact: &Option<Stamped>| {
-            fact.as_ref().map(|fact| told(self.splitters[side].header(), fact, None))
+            fact.as_ref().map(|fact| told(&self.splitters[side], fact, None))
         };
         let divergence = parting(None, tell(0, &one), tell(1, &other));
         let mut held = [one, other];
@@ -170,7 +170,7 @@ impl Comparison {
     fn part(&mut self, stream: Stream, pair: [Option<Item>; 2]) {
         let tell = |side: usize| {
             let item = pair[side].as_ref()?;
-            Some(told(self.splitters[side].header(), &item.fact, item.place))
+            Some(told(&self.splitters[side], &item.fact, item.place))
         };
         let Some(parting) = parting(Some(stream), tell(0), tell(1)) else { return };
         if self.parted.get(&stream).is_none_or(|known| parting.at < known.at) {
@@ -201,8 +201,15 @@ fn parting(stream: Option<Stream>, first: Option<Told>, second: Option<Told>) ->
 }
 
 /// A fact in words; of a batch's records, the one that counts.
-fn told(header: &RunHeader, fact: &Stamped, place: Option<InBatch>) -> Told {
-    let text = place.and_then(|place| of_one(header, fact, place));
+fn told(side: &Splitter, fact: &Stamped, place: Option<InBatch>) -> Told {
+    let header = side.header();
+    let text = match (&fact.event, place) {
+        (TraceEvent::FaultEnded { fault }, _) => {
+            side.fault(*fault).map(|what| format!("over: {what}"))
+        }
+        (_, Some(place)) => of_one(header, fact, place),
+        (_, None) => None,
+    };
     Told { at: fact.at, text: text.unwrap_or_else(|| sentences::told(header, fact)) }
 }
 

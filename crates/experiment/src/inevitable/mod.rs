@@ -10,6 +10,10 @@
 //!   where arrivals are even, that is practically the same one.
 //! - The k-th future has the same weather wherever it begins, so that shares of neighbouring
 //!   instants differ by what happened between them rather than by luck.
+//! - The instant that is named has been chosen by futures that all have the anomaly. How sure that
+//!   is, other futures say, which are drawn for it when it has been found.
+//! - A share may fall again: what was likely did not come about. What counts is the last instant
+//!   that has a future without the anomaly, and a fall is told.
 //!
 //! Left out: what a future owes to which draw. And every future is run from the start: machines
 //! cannot be copied in the middle of a run.
@@ -18,6 +22,7 @@ mod search;
 
 use crate::case::Case;
 use crate::defect::Defect;
+use crate::outcome::Outcome;
 use crate::parallel::in_order;
 use crate::sweep::report::Interval;
 use crate::sweep::wilson;
@@ -53,6 +58,34 @@ pub struct Method {
     pub jobs: NonZeroUsize,
 }
 
+/// A history that has been judged, and what it is a history of.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// What runs.
+    pub case: &'a Case,
+    /// Which history.
+    pub seed: u64,
+    /// What it has come to.
+    pub outcome: &'a Outcome,
+    /// The fate of every record in it.
+    pub fates: &'a RecordFates,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum NoAnswer {
+    /// The search was broken off.
+    BrokenOff,
+    /// The simulator panicked.
+    Defect(Defect),
+}
+
+impl From<Defect> for NoAnswer {
+    fn from(defect: Defect) -> Self {
+        NoAnswer::Defect(defect)
+    }
+}
+
 /// The answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
@@ -62,9 +95,10 @@ pub struct Answer {
     pub cause: Cause,
     /// The instants, in order.
     pub instants: Vec<Instant>,
-    /// Since when it was certain: from there on no future was without it. Never `None` but for a
-    /// search that was broken off.
-    pub certain: Option<Certainty>,
+    /// Since when it was certain.
+    pub certain: Certainty,
+    /// So many moments of the record's life were not asked about.
+    pub steps_left_out: usize,
     /// How many futures were run.
     pub runs: u64,
 }
@@ -93,16 +127,17 @@ pub struct Tally {
     pub missing: u32,
 }
 
-/// Since when it was certain.
-#[derive(Clone, Debug, PartialEq)]
+/// Since when it was certain: from this instant, and from every later one that was asked about, no
+/// future was without it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Certainty {
-    /// From this instant on every future had it.
+    /// The instant.
     pub since: SimTime,
     /// The last instant from which a future was without it, if there is one.
     pub not_at: Option<SimTime>,
-    /// With 95 % confidence, at least this share of all futures has it, in percent: the rule of
-    /// three.
-    pub at_least_percent: u32,
+    /// Futures from the instant that had no part in choosing it. The interval of their share is what
+    /// "certain" means: those that chose it are all alike because they did.
+    pub fresh: Tally,
 }
 
 impl Tally {
@@ -116,6 +151,60 @@ impl Tally {
     #[must_use]
     pub fn share(&self) -> Interval {
         wilson(u64::from(self.same), u64::from(self.futures))
+    }
+
+    /// Both together.
+    const fn with(self, other: Tally) -> Tally {
+        Tally {
+            futures: self.futures + other.futures,
+            same: self.same + other.same,
+            same_cause: self.same_cause + other.same_cause,
+            missing: self.missing + other.missing,
+        }
+    }
+}
+
+impl Answer {
+    /// The instants that tell something: time zero, the steps of the life, and those on both sides
+    /// of certainty and of a setback. The others only led there.
+    pub fn telling(&self) -> impl Iterator<Item = &Instant> {
+        let setback = self.setback().map(|(higher, lower)| [higher.at, lower.at]);
+        self.instants.iter().filter(move |instant| {
+            let at = instant.at;
+            at == SimTime::ZERO
+                || !instant.steps.is_empty()
+                || at == self.certain.since
+                || Some(at) == self.certain.not_at
+                || setback.is_some_and(|both| both.contains(&at))
+        })
+    }
+
+    /// How many instants after the one since which it was certain have been asked about.
+    #[must_use]
+    pub fn later(&self) -> usize {
+        self.instants.iter().filter(|instant| instant.at > self.certain.since).count()
+    }
+
+    /// The deepest fall of the share from an instant to a later one, if it is more than luck makes
+    /// of equal shares: no future without it and then one, or intervals that have nothing in common.
+    #[must_use]
+    pub fn setback(&self) -> Option<(&Instant, &Instant)> {
+        let mut deepest = None;
+        let mut depth = 0.0;
+        for (position, lower) in self.instants.iter().enumerate() {
+            let falls = |higher: &Instant| {
+                !lower.tally.is_certain() && higher.tally.is_certain()
+                    || higher.tally.share().low > lower.tally.share().high
+            };
+            for higher in self.instants[..position].iter().filter(|higher| falls(higher)) {
+                let fall = higher.tally.share().estimate - lower.tally.share().estimate;
+                if fall > depth {
+                    depth = fall;
+                    deepest = Some((higher, lower));
+                }
+            }
+        }
+        deepest
     }
 }
 
@@ -144,29 +233,28 @@ pub fn questions(
 }
 
 /// Answers a question about a history; `None` if the record has no such anomaly in it. `progress`
-/// is told how many futures have been run, of how many at most, and may break off.
+/// is told how many futures have been run, of how many or so, and may break off.
 ///
 /// # Errors
-/// [`Defect`] if the simulator panics in the history or in a future.
+/// [`NoAnswer`] if it was broken off, or the simulator panics in the history or in a future.
 pub fn inevitable(
-    case: &Case,
-    seed: u64,
+    known: Known<'_>,
     question: Question,
     method: Method,
     progress: impl FnMut(u64, u64) -> ControlFlow<()>,
-) -> Result<Option<Answer>, Defect> {
-    let biographer = Biographer::new(question.record).of_group(question.group);
-    let (outcome, fates, biographer) = case.run_with_fates(seed, None, biographer)?;
+) -> Result<Option<Answer>, NoAnswer> {
+    let Known { case, seed, outcome, fates } = known;
     let Some(cause) = fates.cause(question.record, question.kind, question.group) else {
         return Ok(None);
     };
-    let life = biographer.finish(&outcome.verdict);
+    let biographer = Biographer::new(question.record).of_group(question.group);
+    let life = case.watch(seed, biographer)?.finish(&outcome.verdict);
     let mut laboratory = Laboratory { case, seed, question, cause, method, progress, runs: 0 };
     let ask = |at, depth| laboratory.futures_from(at, depth);
     let found = search::search(&life.lines, outcome.ended_at, ask)?;
+    let search::Found { instants, certain, steps_left_out } = found.ok_or(NoAnswer::BrokenOff)?;
     let runs = laboratory.runs;
-    let certain = certainty(&found, method.futures.get());
-    Ok(Some(Answer { question, cause, instants: found, certain, runs }))
+    Ok(Some(Answer { question, cause, instants, certain, steps_left_out, runs }))
 }
 
 /// Runs futures.
@@ -189,8 +277,13 @@ impl<P: FnMut(u64, u64) -> ControlFlow<()>> Laboratory<'_, P> {
         let mut tally = Tally::default();
         let mut failed = None;
         let mut broken_off = false;
+        let set = match depth {
+            Depth::Full | Depth::UntilOneWithout => 0,
+            Depth::Fresh(number) => number + 1,
+        };
         let future = |number| {
-            let fork = Fork { after: at, seed: future_seed(seed, number), faults: method.faults };
+            let seed_of_it = future_seed(seed, set, number);
+            let fork = Fork { after: at, seed: seed_of_it, faults: method.faults };
             let (_, fates, ()) = case.run_with_fates(seed, Some(fork), ())?;
             let found = fates.cause(question.record, question.kind, question.group);
             Ok((found, fates.log(question.record).is_some()))
@@ -222,26 +315,11 @@ impl<P: FnMut(u64, u64) -> ControlFlow<()>> Laboratory<'_, P> {
     }
 }
 
-/// Since when it was certain: the first of the instants at the end that have no future without it.
-fn certainty(instants: &[Instant], futures: u32) -> Option<Certainty> {
-    let without = instants.iter().rposition(|instant| !instant.tally.is_certain());
-    let first = without.map_or(0, |position| position + 1);
-    Some(Certainty {
-        since: instants.get(first)?.at,
-        not_at: without.map(|position| instants[position].at),
-        at_least_percent: at_least_percent(futures),
-    })
-}
-
-/// If none of so many independent futures is without it, at least so many percent of all have it,
-/// with 95 % confidence: the rule of three, rounded down.
-fn at_least_percent(futures: u32) -> u32 {
-    100_u32.saturating_sub(300_u32.div_ceil(futures))
-}
-
-/// The seed of the k-th future of a seed: a step of SplitMix64, so that neighbours share nothing.
-fn future_seed(seed: u64, number: u64) -> u64 {
-    let mut bits = seed.wrapping_add((number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+/// The seed of the k-th future of a set of futures of a seed: a step of SplitMix64, so that
+/// neighbours share nothing.
+fn future_seed(seed: u64, set: u32, number: u64) -> u64 {
+    let position = (u64::from(set) << 32) + number + 1;
+    let mut bits = seed.wrapping_add(position.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     bits ^ (bits >> 31)

@@ -1,27 +1,31 @@
 //! Which instants to ask about: the steps of a record's life, and where certainty sets in, closer.
 //!
-//! Shares are taken to rise: the steps are bisected for the first from which no future is without
-//! the anomaly, then the time before it. There a single future without it is enough of an answer,
-//! but for the last instant, which is asked about in full. What is left of the budget goes to steps
-//! that were passed over. What has been measured is shown as it is, whether it rises or not.
+//! Shares need not rise: what has nearly happened may be undone. So steps of the whole life are
+//! asked about first, evenly, and what counts is always the last instant with a future without the
+//! anomaly, wherever it turns up. Between it and the next certain one the steps are bisected, then
+//! the time, until they are close; then instants after it are asked about, and whatever these show
+//! is followed in the same way. In between, a single future without it is enough of an answer.
+//!
+//! An instant at which no future is without it has been chosen for that. So fresh futures decide:
+//! if one of them is without it, it was luck, and the search goes on behind.
 
-use super::{Instant, Tally};
+use super::{Certainty, Instant, Tally};
 use crate::defect::Defect;
 use acklab_verdict::explain::LifeLine;
 use acklab_vocab::time::{SimDuration, SimTime};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// So many steps of a life are asked about, unless the bisection of a long one needs more.
-const MOST_STEPS: usize = 8;
+const MOST_STEPS: usize = 12;
 
-/// So often the time before certainty is bisected.
-const REFINEMENTS: usize = 12;
+/// So many instants behind the one that is found, evenly until the end of the run.
+const LATER: usize = 3;
+
+/// So many questions are asked, or a few more if shares fall.
+pub(super) const MOST_QUESTIONS: usize = 44;
 
 /// Closer than this nobody needs to know.
-const CLOSE_ENOUGH: SimDuration = SimDuration::from_micros(50);
-
-/// So many questions are asked, or a few more if the life is long.
-pub(super) const MOST_QUESTIONS: usize = MOST_STEPS + REFINEMENTS + 1;
+const CLOSE_ENOUGH: SimDuration = SimDuration::from_millis(1);
 
 /// How thoroughly to ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,31 +34,36 @@ pub(super) enum Depth {
     Full,
     /// Until one is without the anomaly.
     UntilOneWithout,
+    /// All of a set of futures that has not been asked before, by its number.
+    Fresh(u32),
 }
 
-/// Asks about instants of a life; `ask` gives `None` if the search is to be broken off.
+/// What a search comes to.
+pub(super) struct Found {
+    pub(super) instants: Vec<Instant>,
+    pub(super) certain: Certainty,
+    pub(super) steps_left_out: usize,
+}
+
+/// Asks about instants of a life; `ask` gives `None` if the search is to be broken off, and then
+/// there is nothing to tell.
 pub(super) fn search(
     lines: &[LifeLine],
     ended_at: SimTime,
     ask: impl FnMut(SimTime, Depth) -> Result<Option<Tally>, Defect>,
-) -> Result<Vec<Instant>, Defect> {
-    let mut search = Search { moments: moments(lines, ended_at), asked: BTreeMap::new(), ask };
-    match search.run() {
-        Ok(()) | Err(Stop::BrokenOff) => {}
+) -> Result<Option<Found>, Defect> {
+    let steps = lines.iter().map(|line| line.at).filter(|&at| at <= ended_at).collect();
+    let mut search = Search { steps, ended_at, asked: BTreeMap::new(), questions: 0, ask };
+    let certain = match search.run() {
+        Ok(certain) => certain,
+        Err(Stop::BrokenOff) => return Ok(None),
         Err(Stop::Failed(defect)) => return Err(defect),
-    }
+    };
     let steps = |at| lines.iter().filter(|line| line.at == at).cloned().collect();
-    let asked = search.asked.into_iter();
-    Ok(asked.map(|(at, tally)| Instant { at, steps: steps(at), tally }).collect())
-}
-
-/// Time zero, every moment of the life, and the end of the run; ascending.
-fn moments(lines: &[LifeLine], ended_at: SimTime) -> Vec<SimTime> {
-    let mut moments: Vec<SimTime> = lines.iter().map(|line| line.at).collect();
-    moments.extend([SimTime::ZERO, ended_at]);
-    moments.sort_unstable();
-    moments.dedup();
-    moments
+    let asked = search.asked.iter().filter(|(_, asked)| asked.in_full);
+    let instants = asked.map(|(&at, asked)| Instant { at, steps: steps(at), tally: asked.tally });
+    let steps_left_out = search.steps.iter().filter(|at| !search.asked.contains_key(at)).count();
+    Ok(Some(Found { instants: instants.collect(), certain, steps_left_out }))
 }
 
 /// Why a search ends early.
@@ -63,102 +72,140 @@ enum Stop {
     Failed(Defect),
 }
 
+struct Asked {
+    tally: Tally,
+    in_full: bool,
+}
+
 struct Search<A> {
-    moments: Vec<SimTime>,
-    /// What is to be shown.
-    asked: BTreeMap<SimTime, Tally>,
+    /// The moments of the life.
+    steps: BTreeSet<SimTime>,
+    ended_at: SimTime,
+    asked: BTreeMap<SimTime, Asked>,
+    questions: usize,
     ask: A,
 }
 
 impl<A: FnMut(SimTime, Depth) -> Result<Option<Tally>, Defect>> Search<A> {
-    fn run(&mut self) -> Result<(), Stop> {
-        let certain = self.first_certain()?;
-        if let Some(before) = certain.checked_sub(1) {
-            self.refine(self.moments[before], self.moments[certain])?;
+    fn run(&mut self) -> Result<Certainty, Stop> {
+        self.put(SimTime::ZERO, Depth::Full)?;
+        let steps = self.unasked(self.steps.iter().copied().filter(|&at| at < self.ended_at));
+        for at in evenly(&steps, MOST_STEPS) {
+            self.put(at, Depth::Full)?;
         }
-        for at in self.passed_over(certain) {
-            self.is_certain(at)?;
+        let mut attempt = 0;
+        loop {
+            let (not_at, since) = self.settle()?;
+            let fresh = self.fresh(since, attempt)?;
+            if fresh.is_certain() || since >= self.ended_at {
+                return Ok(Certainty { since, not_at, fresh });
+            }
+            attempt += 1;
         }
-        Ok(())
+    }
+
+    /// Asks until the last instant without certainty is known to be the last, as far as is asked,
+    /// and the next certain one is close behind.
+    fn settle(&mut self) -> Result<(Option<SimTime>, SimTime), Stop> {
+        loop {
+            let (before, since) = self.close_in()?;
+            for at in self.later(since) {
+                self.put(at, Depth::Full)?;
+            }
+            if self.last_without() != before {
+                continue;
+            }
+            if let Some(at) = before.filter(|at| !self.asked[at].in_full) {
+                self.put(at, Depth::Full)?;
+            }
+            return Ok((before, since));
+        }
+    }
+
+    fn close_in(&mut self) -> Result<(Option<SimTime>, SimTime), Stop> {
+        loop {
+            let before = self.last_without();
+            let since = self.next_asked(before);
+            let Some(before) = before else { return Ok((None, since)) };
+            let Some(middle) = self.middle(before, since) else {
+                return Ok((Some(before), since));
+            };
+            let is_step = self.steps.contains(&middle);
+            self.put(middle, if is_step { Depth::Full } else { Depth::UntilOneWithout })?;
+        }
     }
 
     fn put(&mut self, at: SimTime, depth: Depth) -> Result<Tally, Stop> {
-        (self.ask)(at, depth).map_err(Stop::Failed)?.ok_or(Stop::BrokenOff)
+        let tally = (self.ask)(at, depth).map_err(Stop::Failed)?.ok_or(Stop::BrokenOff)?;
+        self.questions += 1;
+        let in_full = depth != Depth::UntilOneWithout || tally.is_certain();
+        self.asked.insert(at, Asked { tally, in_full });
+        Ok(tally)
     }
 
-    /// Whether it is certain from a moment on, asked in full, and only once.
-    fn is_certain(&mut self, at: SimTime) -> Result<bool, Stop> {
-        if let Some(known) = self.asked.get(&at) {
-            return Ok(known.is_certain());
-        }
-        let tally = self.put(at, Depth::Full)?;
-        self.asked.insert(at, tally);
-        Ok(tally.is_certain())
-    }
-
-    /// Index of the first moment from which it is certain. At the end of the run it is: nothing is
-    /// left to be drawn.
-    fn first_certain(&mut self) -> Result<usize, Stop> {
-        if self.is_certain(self.moments[0])? {
-            return Ok(0);
-        }
-        let (mut low, mut high) = (0, self.moments.len() - 1);
-        while high > low + 1 {
-            let middle = low + (high - low) / 2;
-            if self.is_certain(self.moments[middle])? {
-                high = middle;
-            } else {
-                low = middle;
-            }
-        }
-        self.is_certain(self.moments[high])?;
-        Ok(high)
-    }
-
-    /// Looks between two moments where it becomes certain. Of what is asked on the way, only the
-    /// last instants on either side are shown.
-    fn refine(&mut self, first: SimTime, last: SimTime) -> Result<(), Stop> {
-        let (mut before, mut since) = (first, (last, None));
-        for _ in 0..REFINEMENTS {
-            let width = since.0.since(before);
-            if width <= CLOSE_ENOUGH {
-                break;
-            }
-            let middle = before + SimDuration(width.0 / 2);
-            let tally = self.put(middle, Depth::UntilOneWithout)?;
-            if tally.is_certain() {
-                since = (middle, Some(tally));
-            } else {
-                before = middle;
-            }
-        }
-        if let (at, Some(tally)) = since {
-            self.asked.insert(at, tally);
-        }
-        self.is_certain(before)?;
-        Ok(())
-    }
-
-    /// As many of the moments that have not been asked about as there is room for: those before
-    /// certainty, then those after, evenly. The end of the run says nothing.
-    fn passed_over(&self, certain: usize) -> Vec<SimTime> {
-        let fresh = |range: &[SimTime]| -> Vec<SimTime> {
-            range.iter().filter(|at| !self.asked.contains_key(at)).copied().collect()
+    /// Asks futures that have had no part in choosing the instant. What they say counts with the
+    /// others' if it is not the same.
+    fn fresh(&mut self, at: SimTime, attempt: u32) -> Result<Tally, Stop> {
+        let chosen_for = self.asked.get(&at).map(|asked| asked.tally);
+        let fresh = self.put(at, Depth::Fresh(attempt))?;
+        let tally = match chosen_for {
+            Some(tally) if !fresh.is_certain() => tally.with(fresh),
+            Some(tally) => tally,
+            None => fresh,
         };
-        let room = MOST_STEPS.saturating_sub(self.asked.len());
-        let last = self.moments.len() - 1;
-        let before = evenly(&fresh(&self.moments[..certain]), room);
-        let after = evenly(&fresh(&self.moments[certain.min(last)..last]), room - before.len());
-        before.into_iter().chain(after).collect()
+        self.asked.insert(at, Asked { tally, in_full: true });
+        Ok(fresh)
+    }
+
+    /// The last instant that has a future without it.
+    fn last_without(&self) -> Option<SimTime> {
+        self.asked.iter().rev().find(|(_, asked)| !asked.tally.is_certain()).map(|(&at, _)| at)
+    }
+
+    /// The first instant asked about behind this one. At the end of the run nothing is left to be
+    /// drawn.
+    fn next_asked(&self, before: Option<SimTime>) -> SimTime {
+        let mut instants = self.asked.keys().copied();
+        instants.find(|&at| before.is_none_or(|before| at > before)).unwrap_or(self.ended_at)
+    }
+
+    /// Where to look between two instants: at the middle one of the steps that have not been asked
+    /// about, or else at the middle of the time; nowhere if that is close enough, or too much has
+    /// been asked.
+    fn middle(&self, before: SimTime, since: SimTime) -> Option<SimTime> {
+        if self.questions >= MOST_QUESTIONS {
+            return None;
+        }
+        let between = self.steps.iter().filter(|&&at| before < at && at < since);
+        let steps = self.unasked(between.copied());
+        if let Some(&step) = steps.get(steps.len() / 2) {
+            return Some(step);
+        }
+        let width = since.since(before);
+        (width > CLOSE_ENOUGH).then(|| before + SimDuration(width.0 / 2))
+    }
+
+    /// Instants behind the one that is found. Not the end of the run: it says nothing.
+    fn later(&self, since: SimTime) -> Vec<SimTime> {
+        let known = self.asked.range(since..).count().saturating_sub(1);
+        let wanted = LATER.saturating_sub(known);
+        if wanted == 0 || since >= self.ended_at || self.questions >= MOST_QUESTIONS {
+            return Vec::new();
+        }
+        let part = self.ended_at.since(since).0 / (wanted as u64 + 1);
+        let instants = (1..=wanted as u64).map(|number| since + SimDuration(part * number));
+        self.unasked(instants.filter(|&at| since < at && at < self.ended_at))
+    }
+
+    fn unasked(&self, instants: impl Iterator<Item = SimTime>) -> Vec<SimTime> {
+        instants.filter(|at| !self.asked.contains_key(at)).collect()
     }
 }
 
 /// At most `count` of these, the first and the last among them.
 fn evenly(moments: &[SimTime], count: usize) -> Vec<SimTime> {
     match (moments.len(), count) {
-        (_, 0) => Vec::new(),
         (length, count) if length <= count => moments.to_vec(),
-        (length, 1) => vec![moments[length / 2]],
         (length, count) => (0..count).map(|at| moments[at * (length - 1) / (count - 1)]).collect(),
     }
 }
@@ -166,6 +213,8 @@ fn evenly(moments: &[SimTime], count: usize) -> Vec<SimTime> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const END: SimTime = SimTime::from_millis(100_000);
 
     fn life(moments: &[i64]) -> Vec<LifeLine> {
         let line = |&at: &i64| LifeLine {
@@ -177,66 +226,123 @@ mod tests {
         moments.iter().map(line).collect()
     }
 
-    /// Searches a history in which it is certain from `certain` on: the instants in microseconds.
-    fn searched(moments: &[i64], certain: i64) -> Vec<(i64, u32)> {
-        let ask = |at: SimTime, depth| {
-            let same = if at >= SimTime::from_millis(certain) { 10 } else { 4 };
-            let futures = if same == 4 && depth == Depth::UntilOneWithout { 5 } else { 10 };
+    /// What ten futures come to if so many of them have it, by the instant in microseconds and the
+    /// set of futures.
+    fn answers(shares: impl Fn(i64, bool) -> u32) -> impl FnMut(SimTime, Depth) -> Answered {
+        move |at, depth| {
+            let same = shares(at.0 / 1_000, matches!(depth, Depth::Fresh(_)));
+            let is_partial = same < 10 && depth == Depth::UntilOneWithout;
+            let futures = if is_partial { same + 1 } else { 10 };
             Ok(Some(Tally { futures, same, same_cause: same, missing: 0 }))
-        };
-        let found = search(&life(moments), SimTime::from_millis(100_000), ask).unwrap();
-        assert!(found.iter().all(|of| of.tally.futures == 10), "only full answers are shown");
-        found.iter().map(|of| (of.at.0 / 1_000, of.tally.same)).collect()
+        }
+    }
+
+    type Answered = Result<Option<Tally>, Defect>;
+
+    fn searched(moments: &[i64], shares: impl Fn(i64, bool) -> u32) -> Found {
+        let found = search(&life(moments), END, answers(shares)).unwrap().unwrap();
+        assert!(found.instants.iter().all(|of| of.tally.futures >= 10), "only full answers");
+        let since = found.certain.since;
+        let later = found.instants.iter().filter(|of| of.at >= since);
+        assert!(later.clone().all(|of| of.tally.is_certain()), "nothing later says no");
+        found
+    }
+
+    /// Since when it is certain and when it was not, in microseconds.
+    fn bounds(found: &Found) -> (Option<i64>, i64) {
+        let Certainty { since, not_at, .. } = found.certain;
+        (not_at.map(|at| at.0 / 1_000), since.0 / 1_000)
+    }
+
+    fn rising(certain: i64) -> impl Fn(i64, bool) -> u32 {
+        move |at, _| if at >= certain { 10 } else { 4 }
     }
 
     #[test]
     fn the_step_and_the_time_before_it_are_found() {
-        assert_eq!(
-            searched(&[1_000, 1_001, 2_000, 9_000], 2_000),
-            [
-                (0, 4),
-                (1_000_000, 4),
-                (1_001_000, 4),
-                (1_999_756, 4),
-                (2_000_000, 10),
-                (9_000_000, 10)
-            ]
-        );
+        let found = searched(&[1_000, 1_001, 2_000, 9_000], rising(2_000_000));
+        let (before, since) = bounds(&found);
+        assert_eq!(since, 2_000_000);
+        assert!((1_999_000..2_000_000).contains(&before.unwrap()), "{before:?}");
+        assert_eq!(found.steps_left_out, 0);
+        let behind = found.instants.iter().filter(|of| of.at > SimTime::from_millis(2_000));
+        assert_eq!(behind.count(), LATER, "instants behind it are asked about");
     }
 
     #[test]
     fn certainty_may_set_in_between_two_steps() {
-        let found = searched(&[1_000, 2_000], 1_500);
-        let without = found.iter().rposition(|&(_, same)| same < 10).unwrap();
-        let (before, since) = (found[without].0, found[without + 1].0);
-        assert!(before < 1_500_000 && since >= 1_500_000 && since - before < 500, "{found:?}");
+        let (before, since) = bounds(&searched(&[1_000, 2_000], rising(1_500_000)));
+        assert!(before.unwrap() < 1_500_000 && since >= 1_500_000);
+        assert!(since - before.unwrap() <= 1_000);
     }
 
     #[test]
     fn what_is_certain_from_the_start_needs_few_questions() {
-        let found = searched(&[1_000, 2_000], 0);
-        assert_eq!(found, [(0, 10), (1_000_000, 10), (2_000_000, 10)]);
+        let found = searched(&[1_000, 2_000], rising(0));
+        assert_eq!(bounds(&found), (None, 0));
+        assert_eq!(found.instants.len(), 4);
     }
 
     #[test]
-    fn long_lives_are_asked_about_in_part() {
+    fn a_share_that_falls_again_is_followed() {
+        // Nearly done at 2 s, undone at 3 s, done for good at 5.5 s.
+        let shares = |at, _| match at {
+            2_000_000..3_000_000 | 5_500_000.. => 10,
+            _ => 4,
+        };
+        let (before, since) = bounds(&searched(&[1_000, 2_000, 4_000, 6_000], shares));
+        assert!(before.unwrap() < 5_500_000 && since >= 5_500_000, "{before:?} {since}");
+        assert!(since - before.unwrap() <= 1_000);
+    }
+
+    #[test]
+    fn a_fall_between_two_steps_is_found_behind_the_first_certainty() {
+        let shares = |at, _| match at {
+            2_000_000..40_000_000 | 70_000_000.. => 10,
+            _ => 4,
+        };
+        let (_, since) = bounds(&searched(&[1_000, 2_000], shares));
+        assert!((70_000_000..70_002_000).contains(&since), "{since}");
+    }
+
+    #[test]
+    fn fresh_futures_overrule_those_that_chose_the_instant() {
+        let shares = |at, fresh| if at < 1_000_000 || fresh && at < 2_000_000 { 9 } else { 10 };
+        let found = searched(&[1_000, 1_500, 2_000], shares);
+        let (before, since) = bounds(&found);
+        assert_eq!(since, 2_000_000);
+        assert!(before.unwrap() >= 1_500_000, "{before:?}");
+        assert!(found.certain.fresh.is_certain());
+        let overruled = found.instants.iter().find(|of| of.at == SimTime::from_millis(1_000));
+        assert_eq!(overruled.unwrap().tally.futures, 20, "both sets count");
+    }
+
+    #[test]
+    fn the_end_of_the_run_is_certain_if_nothing_else_is() {
+        let shares = |at, _| if at < 100_000_000 { 9 } else { 10 };
+        let (before, since) = bounds(&searched(&[1_000, 99_999], shares));
+        assert_eq!((before, since), (Some(99_999_000), 100_000_000));
+    }
+
+    #[test]
+    fn long_lives_are_asked_about_in_part_and_say_so() {
         let many: Vec<i64> = (1..=400).map(|at| at * 10).collect();
-        let found = searched(&many, 2_345);
-        assert!(found.len() <= MOST_STEPS + 6, "{found:?}");
-        let without = found.iter().rposition(|&(_, same)| same < 10).unwrap();
-        assert!((2_344_000..2_345_000).contains(&found[without].0), "{found:?}");
-        assert!((2_345_000..=2_346_000).contains(&found[without + 1].0), "{found:?}");
+        let found = searched(&many, rising(2_345_000));
+        let (before, since) = bounds(&found);
+        assert!((2_344_000..2_345_000).contains(&before.unwrap()), "{before:?}");
+        assert!((2_345_000..=2_346_000).contains(&since), "{since}");
+        let told = found.instants.iter().filter(|of| !of.steps.is_empty()).count();
+        assert_eq!(found.steps_left_out, 400 - told);
     }
 
     #[test]
-    fn a_search_may_be_broken_off() {
+    fn a_search_that_is_broken_off_tells_nothing() {
         let mut questions = 0;
         let ask = |_, _| {
             questions += 1;
             let tally = Tally { futures: 1, same: 0, same_cause: 0, missing: 0 };
             Ok((questions < 3).then_some(tally))
         };
-        let found = search(&life(&[1, 2, 3]), SimTime::from_millis(9), ask).unwrap();
-        assert_eq!(found.len(), 2);
+        assert!(search(&life(&[1, 2, 3]), END, ask).unwrap().is_none());
     }
 }

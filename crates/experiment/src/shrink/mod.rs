@@ -8,7 +8,9 @@
 //!
 //! The version of Kafka stays what it is, and so does the time that a run has to come to rest.
 
+mod control;
 mod ddmin;
+mod history;
 mod reductions;
 mod result;
 mod search;
@@ -18,20 +20,17 @@ mod target;
 pub use result::{Share, Shrunk};
 pub use search::{Change, Finding, Step};
 pub use size::Size;
-pub use target::{NothingToShrink, Target, Wanted, What};
+pub use target::{Anomalous, NothingToShrink, Target, Wanted, What};
 
 use crate::case::Case;
-use crate::defect::{self, Defect};
-use crate::outcome::Outcome;
-use acklab_runtime::RunOptions;
-use acklab_scenario::model::FaultSpec;
 use acklab_scenario::{Diagnostic, Draft, Expectation};
-use acklab_vocab::time::{SimDuration, SimTime};
-use acklab_vocab::trace::{Observer, Stamped, TraceEvent};
+use acklab_vocab::time::SimTime;
+use control::Control;
+use history::{Flawless, History, Shown};
 use reductions::{faults, processes, roles, rounding, settings, workload};
-use search::{Limits, Search};
+use search::{Best, Goal, Limits, Search};
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::ops::ControlFlow;
 
 /// What to shrink, and how long to try.
 #[derive(Clone, Debug)]
@@ -46,6 +45,8 @@ pub struct Options {
     pub jobs: NonZeroUsize,
     /// Where the scenario comes from, in words, for whoever reads the result.
     pub origin: String,
+    /// The command line that shrinks it, for the same.
+    pub command: String,
 }
 
 /// Why there is no smaller scenario.
@@ -57,10 +58,14 @@ pub enum ShrinkError {
     /// The scenario cannot run.
     #[error("{}", .0.first().map_or_else(String::new, ToString::to_string))]
     Scenario(Vec<Diagnostic>),
+    /// `progress` asked to stop before anything was smaller.
+    #[error("interrupted before anything was smaller")]
+    Interrupted,
 }
 
 /// Shrinks a scenario. `expect` is what was expected of it. `progress` is told, after each run, how
-/// many runs have been made, and how many may be.
+/// many runs have been made, and how many may be; if it breaks, the result is what has been reached
+/// by then.
 ///
 /// # Errors
 /// [`ShrinkError`]
@@ -68,20 +73,59 @@ pub fn shrink(
     draft: &Draft,
     expect: &[Expectation],
     options: &Options,
-    progress: &mut dyn FnMut(u64, u64),
+    progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
 ) -> Result<Shrunk, ShrinkError> {
     let case = Case::from(draft.resolve().map_err(ShrinkError::Scenario)?);
-    let Original { ran, schedule, struck } = Original::run(&case, options.seed);
-    let target = Target::choose(&options.wanted, &ran, expect)?;
     let Options { seed, budget, jobs, .. } = *options;
     let limits = Limits { seed, jobs, budget };
-    let mut search = Search::new(draft.clone(), case, target, &ran, limits, progress);
-    let before = search.best.size;
-    search.best.shown.schedule = schedule;
-    reduce(&mut search, &struck);
-    let over_budget = search.is_over();
+    let history = History::of(&case, seed, None);
+    if progress(1, budget).is_break() {
+        return Err(ShrinkError::Interrupted);
+    }
+    let ran = history.outcome().expect("a run that nothing stops is over");
+    let targets = Target::all(&options.wanted, &ran, expect)?;
+    let mut runs = 1;
+    let flawless = Flawless::of(&ran);
+    let original = Original { draft, case: &case, history: &history, seed };
+    let (target, control, shown) = original.choose(targets, &mut runs)?;
+    let best = Best { draft: draft.clone(), size: Size::of(draft, &case.scenario), case, shown };
+    let before = best.size;
+    let goal = Goal { target, control, flawless };
+    let mut search = Search::new(best, goal, limits, runs, progress);
+    reduce(&mut search, &history.struck);
+    let over_budget = search.is_over_budget();
     let shows = steady(&mut search);
+    if search.is_interrupted && !search.has_come_further() {
+        return Err(ShrinkError::Interrupted);
+    }
     Ok(Shrunk::of(search, before, shows, over_budget, options))
+}
+
+/// The history that is to be shrunk.
+struct Original<'a> {
+    draft: &'a Draft,
+    case: &'a Case,
+    history: &'a History,
+    seed: u64,
+}
+
+impl Original<'_> {
+    /// The first target that a smaller scenario can be held against. Adds the runs that it took.
+    fn choose(
+        &self,
+        targets: Vec<Target>,
+        runs: &mut u64,
+    ) -> Result<(Target, Option<Control>, Shown), NothingToShrink> {
+        let mut nothing = NothingToShrink { message: "nothing went wrong".to_owned() };
+        for target in targets {
+            let shown = self.history.shown(self.case, self.seed, &target);
+            match Control::choose(&target, self.draft, self.seed, &shown, runs) {
+                Ok(control) => return Ok((target, control, shown)),
+                Err(refused) => nothing = refused,
+            }
+        }
+        Err(nothing)
+    }
 }
 
 fn reduce(search: &mut Search<'_>, struck: &[SimTime]) {
@@ -89,6 +133,8 @@ fn reduce(search: &mut Search<'_>, struck: &[SimTime]) {
     faults::fix(search, struck);
     search.begin("faults");
     faults::leave_out(search);
+    search.begin("rounding");
+    rounding::together(search);
     // What follows is quicker with less to do.
     search.begin("workload");
     workload::lower(search);
@@ -124,10 +170,12 @@ fn reduce(search: &mut Search<'_>, struck: &[SimTime]) {
 pub const SEEDS: u64 = 20;
 
 /// In how many of the seeds the result shows its target; where not in all, faults that name a
-/// server by its role instead of its number may show it in more.
-fn steady(search: &mut Search<'_>) -> u64 {
+/// server by its role instead of its number may show it in more. `None` if there was no time for
+/// that.
+fn steady(search: &mut Search<'_>) -> Option<u64> {
     search.begin("seeds");
-    let mut shows = search.share(&search.best.case, SEEDS);
+    let Best { draft, case, .. } = search.best.clone();
+    let mut shows = search.share(&draft, &case, SEEDS)?;
     while shows < SEEDS {
         let proposals = roles::proposals(&search.best);
         let steadier = search.steady(proposals, shows, SEEDS);
@@ -136,66 +184,5 @@ fn steady(search: &mut Search<'_>) -> u64 {
         }
         shows = steadier;
     }
-    shows
-}
-
-/// The history that is to be shrunk.
-struct Original {
-    ran: Result<Outcome, Defect>,
-    /// The faults that struck.
-    schedule: Vec<FaultSpec>,
-    /// When each of them did.
-    struck: Vec<SimTime>,
-}
-
-impl Original {
-    fn run(case: &Case, seed: u64) -> Original {
-        let strikes = Strikes::default();
-        let ran = case.run_observed(seed, strikes.clone()).map(|(outcome, _)| outcome);
-        let Struck { now, at: struck } = strikes.take();
-        let schedule = match &ran {
-            Ok(outcome) => outcome.schedule.clone(),
-            Err(_) => struck_before(case, seed, now),
-        };
-        Original { ran, schedule, struck }
-    }
-}
-
-/// The faults that struck before the simulator panicked.
-fn struck_before(case: &Case, seed: u64, panicked: SimTime) -> Vec<FaultSpec> {
-    for stop_at in [panicked, panicked - SimDuration::from_nanos(1)] {
-        let options = RunOptions { stop_at: Some(stop_at), ..RunOptions::default() };
-        let run = || acklab_runtime::run(&case.scenario, seed, options, ());
-        if let Ok(result) = defect::catch(&case.scenario, seed, run) {
-            return result.schedule;
-        }
-    }
-    Vec::new()
-}
-
-/// Notes when faults strike, also of a run that panics.
-#[derive(Clone, Debug, Default)]
-struct Strikes(Arc<Mutex<Struck>>);
-
-#[derive(Debug, Default)]
-struct Struck {
-    /// The last instant of which a fact was stated.
-    now: SimTime,
-    at: Vec<SimTime>,
-}
-
-impl Strikes {
-    fn take(&self) -> Struck {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl Observer for Strikes {
-    fn observe(&mut self, stamped: &Stamped) {
-        let mut struck = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        struck.now = stamped.at;
-        if let TraceEvent::FaultBegan { .. } = stamped.event {
-            struck.at.push(stamped.at);
-        }
-    }
+    Some(shows)
 }

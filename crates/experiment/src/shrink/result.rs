@@ -5,6 +5,7 @@ use super::size::Size;
 use super::target::Target;
 use super::{Options, SEEDS};
 use crate::case::Case;
+use crate::counts::Judged;
 use crate::outcome::Outcome;
 use acklab_scenario::{Bound, Counter, Draft, Expectation, Quantity, write_expectations};
 use serde::Serialize;
@@ -22,8 +23,9 @@ pub struct Shrunk {
     pub before: Size,
     /// How large it is now.
     pub after: Size,
-    /// In how many of the first seeds it shows it.
-    pub seeds: Share,
+    /// In how many of the first seeds it shows it; none if somebody asked to stop before that was
+    /// known.
+    pub seeds: Option<Share>,
     /// Whether what the file expects holds: not for defects, and for runs that do not come to rest.
     pub holds: bool,
     /// What was tried, and what came of it.
@@ -32,6 +34,8 @@ pub struct Shrunk {
     pub runs: u64,
     /// It might have become smaller if more runs had been allowed.
     pub over_budget: bool,
+    /// It might have become smaller if nobody had asked to stop.
+    pub interrupted: bool,
     /// What else happened on the way.
     pub findings: Vec<Finding>,
 }
@@ -49,35 +53,73 @@ impl Shrunk {
     pub(super) fn of(
         search: Search<'_>,
         before: Size,
-        shows: u64,
+        shows: Option<u64>,
         over_budget: bool,
         options: &Options,
     ) -> Shrunk {
-        let Search { best, target, steps, findings, runs, seed, .. } = search;
-        let seeds = Share { shown: shows, of: SEEDS };
-        let flaws = best.case.run(seed).map(|outcome| flaws(&target, &outcome));
-        let expect: Vec<Expectation> =
-            target.expectations().into_iter().chain(flaws.unwrap_or_default()).collect();
-        let draft = finished(&best.draft, &target, &expect, options).unwrap_or(best.draft);
+        let Search { best, target, steps, findings, runs, seed, is_interrupted, .. } = search;
+        let seeds = shows.map(|shown| Share { shown, of: SEEDS });
+        let outcome = best.case.run(seed);
+        let expect = expectations(&target, outcome.as_ref().ok());
+        let shows = described(&target, outcome.as_ref().ok());
+        let draft = finished(&best.draft, &shows, &expect, options).unwrap_or(best.draft);
         let holds = draft.resolve().is_ok_and(|resolved| {
             let ran = Case::from(resolved).run(seed);
-            ran.is_ok_and(|outcome| outcome.is_as_expected())
+            ran.is_ok_and(|outcome| outcome.is_as_expected() && target.shows(&Ok(&outcome)))
         });
         let steps = steps.into_iter().filter(|step| step.kept + step.runs > 0).collect();
         Shrunk {
             seed,
-            shows: target.describe(),
-            scenario: format!("{}{}", preface(options, seeds), draft.write()),
+            scenario: format!("{}{}", preface(&target, options, seeds), draft.write()),
+            shows,
             before,
             after: best.size,
             seeds,
             holds,
             steps,
             runs,
-            over_budget,
+            over_budget: over_budget && !is_interrupted,
+            interrupted: is_interrupted,
             findings,
         }
     }
+}
+
+/// What the file expects: what it has to show, what it gets wrong besides, and where there is no
+/// word for what it shows, what is there to see of it.
+fn expectations(target: &Target, outcome: Option<&Outcome>) -> Vec<Expectation> {
+    let mut expect = target.expectations();
+    if let (Target::Stuck { .. }, Some(outcome)) = (target, outcome) {
+        expect.extend(unfinished(outcome));
+    }
+    expect.extend(outcome.into_iter().flat_map(|outcome| flaws(target, outcome)));
+    if expect.is_empty() {
+        let quantity = Quantity::Counter(Counter::Violations);
+        expect.push(Expectation { quantity, bound: Bound::Exactly(0) });
+    }
+    expect
+}
+
+/// What the small scenario shows. Of the reasons for which a run does not come to rest some may have
+/// gone.
+fn described(target: &Target, outcome: Option<&Outcome>) -> String {
+    match (target, outcome.and_then(|outcome| outcome.stuck.as_ref())) {
+        (Target::Stuck { .. }, Some(stuck)) => {
+            format!("does not come to rest: {}", stuck.because.join("; "))
+        }
+        _ => target.describe(),
+    }
+}
+
+/// What is left over where a run does not come to rest.
+fn unfinished(outcome: &Outcome) -> Vec<Expectation> {
+    let counts = Judged(&outcome.verdict);
+    let left_over = [Counter::Undecided, Counter::Unknown, Counter::Pending];
+    let expected = left_over.map(|counter| {
+        let quantity = Quantity::Counter(counter);
+        Expectation { quantity, bound: Bound::AtLeast(1) }
+    });
+    expected.into_iter().filter(|expectation| expectation.holds(&counts)).collect()
 }
 
 /// What a run gets wrong besides: a scenario has to expect it, or it fails.
@@ -99,28 +141,34 @@ fn flaws(target: &Target, outcome: &Outcome) -> Vec<Expectation> {
 
 fn finished(
     draft: &Draft,
-    target: &Target,
+    shows: &str,
     expect: &[Expectation],
     options: &Options,
 ) -> Option<Draft> {
     let source = format!("shrunk from {}", one_line(&options.origin));
-    let draft = draft.with_text("about", &target.describe())?.with_text("source", &source)?;
-    match expect {
-        [] => Some(draft),
-        _ => draft.with("expect", &write_expectations(expect)),
-    }
+    let draft = draft.with_text("about", shows)?.with_text("source", &source)?;
+    draft.with("expect", &write_expectations(expect))
 }
 
 /// What a reader has to know who finds the file.
-fn preface(options: &Options, seeds: Share) -> String {
-    let Options { seed, origin, .. } = options;
+fn preface(target: &Target, options: &Options, seeds: Option<Share>) -> String {
+    let Options { seed, command, .. } = options;
+    let share = seeds.map_or_else(String::new, |Share { shown, of }| {
+        format!(" It shows in {shown} of the seeds 0 to {}.", of - 1)
+    });
+    let exit = match target {
+        Target::Defect { .. } => {
+            "// acklab panics, with exit status 101; what is expected holds once that is mended.\n"
+        }
+        Target::Stuck { .. } => {
+            "// It does not come to rest, which no file can expect: the exit status is 1.\n"
+        }
+        Target::Violation { .. } | Target::Anomaly(_) | Target::Expectation { .. } => "",
+    };
     format!(
-        "// Made by `acklab shrink`, acklab {}, from {}.\n\
-         // Run it with --seed {seed}. It shows in {} of the seeds 0 to {}.\n",
+        "// Made by acklab {}:\n// {}\n// Run it with --seed {seed}.{share}\n{exit}",
         env!("CARGO_PKG_VERSION"),
-        one_line(origin),
-        seeds.shown,
-        seeds.of - 1,
+        one_line(command),
     )
 }
 

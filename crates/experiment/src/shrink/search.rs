@@ -5,18 +5,16 @@
 //! are counted as if they had been made one after the other: what comes out does not depend on how
 //! many threads there are.
 
+use super::control::{Control, Known};
+use super::history::{Flawless, History, Shown};
 use super::size::Size;
 use super::target::Target;
 use crate::case::Case;
-use crate::defect::{self, Defect};
-use crate::outcome::Outcome;
 use crate::parallel::in_order;
-use acklab_runtime::RunOptions;
 use acklab_scenario::Draft;
-use acklab_scenario::model::{FaultSpec, Scenario};
-use acklab_verdict::{Judge, Verdict};
-use acklab_vocab::ids::TopicPartition;
-use acklab_vocab::time::{SimDuration, SimTime};
+use acklab_scenario::model::Scenario;
+use acklab_verdict::invariants::Violation;
+use acklab_vocab::time::SimTime;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
@@ -105,42 +103,6 @@ impl Best {
     }
 }
 
-/// What is kept of a run that shows the target.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Shown {
-    pub(super) ended_at: SimTime,
-    pub(super) schedule: Vec<FaultSpec>,
-    /// Where the anomaly is, if it is one of a record.
-    pub(super) partition: Option<TopicPartition>,
-}
-
-/// What the first run has not shown: a smaller scenario must not either, or it would show something
-/// else.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Flawless {
-    comes_to_rest: bool,
-    keeps_promises: bool,
-    is_explained: bool,
-}
-
-impl Flawless {
-    fn of(outcome: &Outcome) -> Flawless {
-        let Verdict { violations, .. } = &outcome.verdict;
-        Flawless {
-            comes_to_rest: outcome.stuck.is_none(),
-            keeps_promises: violations.is_empty(),
-            is_explained: outcome.verdict.count(acklab_verdict::Counter::Unexplained) == 0,
-        }
-    }
-
-    /// What a run has got wrong that it should not.
-    fn broken_by(self, of: Flawless) -> bool {
-        (self.comes_to_rest && !of.comes_to_rest)
-            || (self.keeps_promises && !of.keeps_promises)
-            || (self.is_explained && !of.is_explained)
-    }
-}
-
 /// The search.
 pub(super) struct Search<'a> {
     pub(super) best: Best,
@@ -153,10 +115,28 @@ pub(super) struct Search<'a> {
     jobs: NonZeroUsize,
     budget: u64,
     flawless: Flawless,
+    control: Option<Control>,
+    /// What is known of candidates' controls.
+    known: Known,
     /// Texts that did not show the target.
     refused: BTreeSet<String>,
     step: usize,
-    progress: &'a mut dyn FnMut(u64, u64),
+    /// Somebody has asked to stop.
+    pub(super) is_interrupted: bool,
+    progress: &'a mut Progress<'a>,
+}
+
+/// Is told, after each run, how many runs have been made, and how many may be; breaks to stop.
+pub(super) type Progress<'a> = dyn FnMut(u64, u64) -> ControlFlow<()> + 'a;
+
+/// What a search is for.
+#[derive(Clone, Debug)]
+pub(super) struct Goal {
+    pub(super) target: Target,
+    /// How candidates are held against their controls.
+    pub(super) control: Option<Control>,
+    /// What candidates must not get wrong besides.
+    pub(super) flawless: Flawless,
 }
 
 /// How a search is limited.
@@ -168,32 +148,37 @@ pub(super) struct Limits {
 }
 
 impl<'a> Search<'a> {
-    /// Begins with a scenario whose run is `ran`.
+    /// Begins with the scenario as it was, after so many runs.
     pub(super) fn new(
-        draft: Draft,
-        case: Case,
-        target: Target,
-        ran: &Result<Outcome, Defect>,
+        best: Best,
+        goal: Goal,
         limits: Limits,
-        progress: &'a mut dyn FnMut(u64, u64),
+        runs: u64,
+        progress: &'a mut Progress<'a>,
     ) -> Search<'a> {
-        let size = Size::of(&draft, &case.scenario);
-        let shown = ran.as_ref().map(|outcome| shown(&target, outcome)).unwrap_or_default();
-        let perfect = Flawless { comes_to_rest: true, keeps_promises: true, is_explained: true };
+        let Goal { target, control, flawless } = goal;
         Search {
-            best: Best { draft, case, size, shown },
+            best,
             target,
             steps: Vec::new(),
             findings: Vec::new(),
-            runs: 1,
+            runs,
             seed: limits.seed,
             jobs: limits.jobs,
             budget: limits.budget,
-            flawless: ran.as_ref().map_or(perfect, Flawless::of),
+            flawless,
+            control,
+            known: Known::new(),
             refused: BTreeSet::new(),
             step: 0,
+            is_interrupted: false,
             progress,
         }
+    }
+
+    /// Tells how far it has come.
+    pub(super) fn report(&mut self) {
+        self.is_interrupted |= (self.progress)(self.runs, self.budget).is_break();
     }
 
     /// What follows belongs to the step of this name.
@@ -207,7 +192,17 @@ impl<'a> Search<'a> {
 
     /// There may be no more runs.
     pub(super) fn is_over(&self) -> bool {
+        self.is_interrupted || self.is_over_budget()
+    }
+
+    /// As many runs were made as are allowed.
+    pub(super) fn is_over_budget(&self) -> bool {
         self.runs >= self.budget
+    }
+
+    /// Something has been made smaller.
+    pub(super) fn has_come_further(&self) -> bool {
+        self.steps.iter().any(|step| step.kept > 0)
     }
 
     /// Takes what can be taken of what is proposed, until nothing more can.
@@ -217,6 +212,9 @@ impl<'a> Search<'a> {
 
     /// Takes the first proposal that will do. Its position.
     pub(super) fn try_first(&mut self, proposals: Vec<Proposal>, rule: Rule) -> Option<usize> {
+        if self.is_interrupted {
+            return None;
+        }
         let mut candidates = Vec::new();
         for (position, proposal) in proposals.into_iter().enumerate() {
             if self.runs + candidates.len() as u64 >= self.budget {
@@ -266,9 +264,8 @@ impl<'a> Search<'a> {
 
     /// Runs candidates until one shows the target: which, and how.
     fn run(&mut self, candidates: &[Candidate], rule: Rule) -> Option<(usize, Option<Shown>)> {
-        let stop_at = self.best.shown.ended_at.0.max(0).saturating_mul(2);
-        let stop_at = SimTime(stop_at) + MORE_TIME;
-        let (seed, target, flawless) = (self.seed, self.target.clone(), self.flawless);
+        let goal = self.goal();
+        let (seed, stop_at) = (self.seed, self.best.shown.stop_at(&self.target));
         let schedule = match rule {
             Rule::SmallerAndStrikesTheSame => Some(self.best.shown.schedule.clone()),
             Rule::Smaller | Rule::Always => None,
@@ -279,7 +276,7 @@ impl<'a> Search<'a> {
             candidates.len() as u64,
             |index| {
                 let case = &candidates[index as usize].case;
-                let examined = examine(case, seed, stop_at, &target, flawless);
+                let examined = goal.examine(case, seed, stop_at);
                 let same = |shown: &Shown| schedule.as_ref().is_none_or(|it| *it == shown.schedule);
                 Examined { shown: examined.shown.filter(same), ..examined }
             },
@@ -287,22 +284,41 @@ impl<'a> Search<'a> {
                 let candidate = &candidates[index as usize];
                 self.runs += 1;
                 self.steps[self.step].runs += 1;
-                (self.progress)(self.runs, self.budget);
                 if let Some((text, defect)) = examined.finding
                     && self.findings.len() < FINDINGS_KEPT
                 {
                     self.findings.push(Finding { text, defect, scenario: candidate.text.clone() });
                 }
-                if let Some(shown) = examined.shown {
+                let shown = examined.shown.filter(|_| self.control_is_met(&candidate.draft));
+                self.report();
+                if let Some(shown) = shown {
                     found = Some((index as usize, Some(shown)));
                     return ControlFlow::Break(());
                 }
                 self.steps[self.step].undone += 1;
                 self.refused.insert(candidate.text.clone());
-                ControlFlow::Continue(())
+                if self.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             },
         );
         found
+    }
+
+    /// Whether the control of a draft, if there is one, does not show the target. Its run counts,
+    /// and takes place only if there may be one more.
+    fn control_is_met(&mut self, draft: &Draft) -> bool {
+        let Some(control) = &self.control else { return true };
+        let mut runs = 0;
+        let (known, over) = (&mut self.known, self.runs >= self.budget);
+        let known = (known, &mut runs);
+        let met = !over && control.is_met(draft, self.seed, &self.target, &self.best.shown, known);
+        self.runs += runs;
+        self.steps[self.step].runs += runs;
+        met
+    }
+
+    fn goal(&self) -> Goal {
+        let (target, control) = (self.target.clone(), self.control.clone());
+        Goal { target, control, flawless: self.flawless }
     }
 
     /// Several changes of one thing are one.
@@ -329,7 +345,7 @@ impl<'a> Search<'a> {
             let candidates = [candidate];
             let Some((_, Some(shown))) = self.run(&candidates, Rule::Always) else { continue };
             let [candidate] = candidates;
-            let shows = self.share(&candidate.case, count);
+            let Some(shows) = self.share(&candidate.draft, &candidate.case, count) else { break };
             if shows > steadiest.as_ref().map_or(share, |(most, ..)| *most) {
                 steadiest = Some((shows, candidate, shown));
             }
@@ -341,21 +357,37 @@ impl<'a> Search<'a> {
         shows
     }
 
-    /// In how many of the seeds `0..count` a case shows the target.
-    pub(super) fn share(&self, case: &Case, count: u64) -> u64 {
+    /// In how many of the seeds `0..count` a scenario shows the target; `None` if somebody asked to
+    /// stop before that was known.
+    pub(super) fn share(&mut self, draft: &Draft, case: &Case, count: u64) -> Option<u64> {
+        let goal = self.goal();
+        let (best, stop_at) = (self.best.shown.clone(), self.best.shown.stop_at(&self.target));
+        let is_met = |control: &Control, seed: u64| {
+            let alone = (&mut Known::new(), &mut 0);
+            control.is_met(draft, seed, &goal.target, &best, alone)
+        };
         let mut shown = 0;
-        let (target, flawless) = (&self.target, self.flawless);
-        let stop_at = SimTime(self.best.shown.ended_at.0.max(0).saturating_mul(2)) + MORE_TIME;
+        self.report();
+        if self.is_interrupted {
+            return None;
+        }
         in_order(
             self.jobs,
             count,
-            |seed| examine(case, seed, stop_at, target, flawless).shown.is_some(),
+            |seed| {
+                goal.examine(case, seed, stop_at).shown.is_some()
+                    && goal.control.as_ref().is_none_or(|control| is_met(control, seed))
+            },
             |_, shows| {
                 shown += u64::from(shows);
-                ControlFlow::Continue(())
+                self.report();
+                match self.is_interrupted {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
+                }
             },
         );
-        shown
+        (!self.is_interrupted).then_some(shown)
     }
 }
 
@@ -378,63 +410,27 @@ struct Examined {
     finding: Option<(String, bool)>,
 }
 
-fn examine(
-    case: &Case,
-    seed: u64,
-    stop_at: SimTime,
-    target: &Target,
-    flawless: Flawless,
-) -> Examined {
-    let ran = match run(case, seed, stop_at) {
-        Ok(None) => return Examined { shown: None, finding: None },
-        Ok(Some(outcome)) => Ok(outcome),
-        Err(defect) => Err(defect),
-    };
-    let shows = target.shows(&ran);
-    match ran {
-        Err(_) if shows => Examined { shown: Some(Shown::default()), finding: None },
-        Err(defect) => Examined { shown: None, finding: Some((defect.to_string(), true)) },
-        Ok(outcome) => {
-            let own = Flawless::of(&outcome);
-            let finding = outcome.verdict.violations.first();
-            let finding = finding.filter(|_| flawless.keeps_promises).map(|violation| {
-                (format!("a broken promise, {}: {}", violation.invariant, violation.text), false)
-            });
-            let is_sound = !flawless.broken_by(own);
-            Examined { shown: (shows && is_sound).then(|| shown(target, &outcome)), finding }
-        }
+impl Goal {
+    /// Runs a case, and tells whether it shows the target and gets nothing else wrong.
+    fn examine(&self, case: &Case, seed: u64, stop_at: Option<SimTime>) -> Examined {
+        let history = History::of(case, seed, stop_at);
+        let Some(ran) = history.outcome() else { return Examined { shown: None, finding: None } };
+        let shows = self.target.shows(&ran);
+        let finding = match ran {
+            Err(_) if shows => None,
+            Err(defect) => Some((defect.to_string(), true)),
+            Ok(outcome) => {
+                let broken = outcome.verdict.violations.first();
+                broken.filter(|_| self.flawless.keeps_promises).map(|violation| {
+                    let Violation { invariant, text, .. } = violation;
+                    (format!("a broken promise, {invariant}: {text}"), false)
+                })
+            }
+        };
+        let is_sound = !self.flawless.broken_by(Flawless::of(&ran));
+        let shown = (shows && is_sound).then(|| history.shown(case, seed, &self.target));
+        Examined { shown, finding }
     }
 }
-
-/// Runs one history and judges it; `None` if it is not over by then.
-fn run(case: &Case, seed: u64, stop_at: SimTime) -> Result<Option<Outcome>, Defect> {
-    let options = RunOptions { stop_at: Some(stop_at), ..RunOptions::default() };
-    let result = defect::catch(&case.scenario, seed, || {
-        acklab_runtime::run(&case.scenario, seed, options, Judge::new())
-    })?;
-    if result.view.is_some() {
-        return Ok(None);
-    }
-    let conclude = |judge: Judge| (judge.finish(), ());
-    defect::catch(&case.scenario, seed, || Some(Outcome::of(case, result, conclude).0))
-}
-
-fn shown(target: &Target, outcome: &Outcome) -> Shown {
-    let partition = match target {
-        Target::Anomaly { kind, cause, .. } => {
-            let anomalies = &outcome.verdict.anomalies;
-            let same = anomalies.iter().find(|of| of.kind == *kind && of.cause == *cause);
-            same.and_then(|of| of.partition)
-        }
-        Target::Defect { .. }
-        | Target::Violation { .. }
-        | Target::Stuck { .. }
-        | Target::Expectation { .. } => None,
-    };
-    Shown { ended_at: outcome.ended_at, schedule: outcome.schedule.clone(), partition }
-}
-
-/// A smaller scenario may take longer to come to rest, up to twice the time and this.
-const MORE_TIME: SimDuration = SimDuration::from_secs(150);
 
 const FINDINGS_KEPT: usize = 3;

@@ -30,7 +30,7 @@ pub struct Size {
 
 impl Size {
     pub(super) fn of(draft: &Draft, scenario: &Scenario) -> Size {
-        let targets: Vec<&[Target]> =
+        let targets: Vec<Vec<Target>> =
             scenario.faults.iter().flat_map(|spec| sides(&spec.fault)).collect();
         let own_topics = scenario.topics.iter().filter(|topic| !topic.internal);
         let replicas =
@@ -64,7 +64,7 @@ pub(super) fn is_drawn(scenario: &Scenario) -> bool {
         drawn_moment
             || spec.lasting.is_some_and(|lasting| !is_constant(lasting))
             || matches!(spec.fault, Fault::OneOf(_))
-            || sides(&spec.fault).into_iter().flatten().any(drawn_target)
+            || sides(&spec.fault).into_iter().flatten().any(|target| drawn_target(&target))
     })
 }
 
@@ -73,24 +73,9 @@ pub(super) const fn is_constant(span: acklab_scenario::model::Span) -> bool {
 }
 
 /// Whom a fault names, side by side.
-pub(super) fn sides(fault: &Fault) -> Vec<&[Target]> {
-    match fault {
-        Fault::Kill(targets)
-        | Fault::PowerLoss(targets)
-        | Fault::Pause(targets)
-        | Fault::ControlledShutdown(targets)
-        | Fault::SlowDisk { targets, .. } => vec![targets],
-        Fault::Partition { first, second, .. }
-        | Fault::LinkDelay { first, second, .. }
-        | Fault::LinkLoss { first, second, .. }
-        | Fault::DropResponses { from: first, to: second, .. }
-        | Fault::StallRequests { from: first, to: second, .. } => vec![first, second],
-        Fault::RollingRestart { .. }
-        | Fault::Scale { .. }
-        | Fault::AddPartitions { .. }
-        | Fault::PreferredElection(_) => Vec::new(),
-        Fault::OneOf(faults) => faults.iter().flat_map(sides).collect(),
-    }
+pub(super) fn sides(fault: &Fault) -> Vec<Vec<Target>> {
+    let mut fault = fault.clone();
+    sides_mut(&mut fault).into_iter().map(std::mem::take).collect()
 }
 
 /// The same, to be changed.

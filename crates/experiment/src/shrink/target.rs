@@ -1,10 +1,11 @@
 //! What has to remain when a scenario is shrunk: one thing that went wrong, and why.
 
-use crate::counts::Judged;
+use crate::counts::{Judged, counter_of, kind_of};
 use crate::defect::Defect;
 use crate::outcome::Outcome;
 use acklab_scenario::{Bound, Counter, Expectation, Quantity};
-use acklab_verdict::{AnomalyKind, Cause, CauseCount, Verdict, names};
+use acklab_verdict::{Anomaly, AnomalyKind, Cause, CauseCount, Verdict, names};
+use acklab_vocab::ids::{GroupIndex, TopicPartition};
 use serde::Serialize;
 
 /// What the user wants to see in the small scenario.
@@ -61,21 +62,60 @@ pub enum Target {
         because: Vec<String>,
     },
     /// At least one record has this anomaly, for this cause.
-    Anomaly {
-        /// Which.
-        kind: AnomalyKind,
-        /// Why.
-        cause: Cause,
-        /// The consumer application that has it, if one has.
-        group: Option<String>,
-    },
+    Anomaly(Anomalous),
     /// An expectation does not hold.
     Expectation {
         /// The expectation, in words.
         text: String,
         /// What holds instead.
         instead: Expectation,
+        /// Why, where it is about too many of an anomaly: the most frequent cause.
+        because: Option<Anomalous>,
     },
+}
+
+/// What is wrong with a record, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Anomalous {
+    /// What.
+    pub kind: AnomalyKind,
+    /// Why.
+    pub cause: Cause,
+    /// The consumer application that has it, if one has.
+    pub group: Option<String>,
+}
+
+impl Anomalous {
+    fn of(of: &CauseCount, verdict: &Verdict) -> Anomalous {
+        Anomalous { kind: of.kind, cause: of.cause, group: group_of(of.group, verdict) }
+    }
+
+    /// Whether a record of the history has it.
+    fn is_in(&self, verdict: &Verdict) -> bool {
+        verdict.causes.iter().any(|of| *self == Anomalous::of(of, verdict))
+    }
+
+    /// The partition of the first record that has it.
+    fn partition(&self, verdict: &Verdict) -> Option<TopicPartition> {
+        let same = |of: &&Anomaly| {
+            of.kind == self.kind
+                && of.cause == self.cause
+                && group_of(of.group, verdict) == self.group
+        };
+        verdict.anomalies.iter().find(same)?.partition
+    }
+
+    fn at_least_one(&self, quantity: Quantity) -> Expectation {
+        let quantity = match &self.group {
+            Some(group) => Quantity::OfGroup(group.clone(), Box::new(quantity)),
+            None => quantity,
+        };
+        Expectation { quantity, bound: Bound::AtLeast(1) }
+    }
+
+    fn of_this_cause(&self) -> Expectation {
+        self.at_least_one(Quantity::Cause(self.cause.name().to_owned()))
+    }
 }
 
 /// There is nothing of the kind in this history.
@@ -98,53 +138,62 @@ const WORST_FIRST: [AnomalyKind; 7] = [
 ];
 
 impl Target {
-    /// Finds what is wanted in a history. `expect` is what the scenario expects of it.
+    /// Finds what is wanted in a history, the worst first. `expect` is what the scenario expects of
+    /// it.
     ///
     /// # Errors
     /// [`NothingToShrink`] if it is not there.
-    pub fn choose(
+    pub(super) fn all(
         wanted: &Wanted,
-        ran: &Result<Outcome, Defect>,
+        ran: &Result<&Outcome, &Defect>,
         expect: &[Expectation],
-    ) -> Result<Target, NothingToShrink> {
+    ) -> Result<Vec<Target>, NothingToShrink> {
         let outcome = match (ran, wanted.what) {
             (Err(defect), What::Worst | What::Defect) => {
-                return Ok(Target::Defect { location: defect.location.clone() });
+                return Ok(vec![Target::Defect { location: defect.location.clone() }]);
             }
             (Err(defect), _) => {
                 let message = format!("this history ends in a defect of the simulator: {defect}");
                 return Err(NothingToShrink { message });
             }
-            (Ok(outcome), _) => outcome,
+            (Ok(outcome), _) => *outcome,
         };
-        let anomaly = |kinds: &[AnomalyKind]| anomaly(wanted, &outcome.verdict, kinds);
-        let found = match wanted.what {
+        let verdict = &outcome.verdict;
+        let anomaly = |kinds: &[AnomalyKind]| anomaly(wanted, verdict, kinds).map(Target::Anomaly);
+        let promises = || violation(verdict, false);
+        // What a scenario does not expect, and `acklab run` holds against it all the same.
+        let implied = || promises().into_iter().chain(unexplained(verdict)).chain(stuck(outcome));
+        let found: Vec<Target> = match wanted.what {
             What::Worst if wanted.cause.is_some() || wanted.group.is_some() => {
-                anomaly(&WORST_FIRST)
+                anomaly(&WORST_FIRST).into_iter().collect()
             }
-            What::Worst => violation(&outcome.verdict, false)
-                .or_else(|| stuck(outcome))
-                .or_else(|| unexplained(&outcome.verdict))
-                .or_else(|| unmet(outcome, expect))
-                .or_else(|| anomaly(&WORST_FIRST))
-                .or_else(|| violation(&outcome.verdict, true)),
-            What::Anomaly(kind) => anomaly(&[kind]),
-            What::Violation => violation(&outcome.verdict, false),
-            What::KnownViolation => violation(&outcome.verdict, true),
-            What::Stuck => stuck(outcome),
-            What::Defect => None,
-            What::Expectation => unmet(outcome, expect),
+            What::Worst => promises()
+                .into_iter()
+                .chain(stuck(outcome))
+                .chain(unexplained(verdict))
+                .chain(unmet(outcome, expect))
+                .chain(anomaly(&WORST_FIRST))
+                .chain(violation(verdict, true))
+                .collect(),
+            What::Anomaly(kind) => anomaly(&[kind]).into_iter().collect(),
+            What::Violation => promises().into_iter().collect(),
+            What::KnownViolation => violation(verdict, true).into_iter().collect(),
+            What::Stuck => stuck(outcome).into_iter().collect(),
+            What::Defect => Vec::new(),
+            What::Expectation => unmet(outcome, expect).into_iter().chain(implied()).collect(),
         };
-        found.ok_or_else(|| NothingToShrink { message: nothing(wanted, &outcome.verdict) })
+        match found.is_empty() {
+            true => Err(NothingToShrink { message: nothing(wanted, verdict) }),
+            false => Ok(found),
+        }
     }
 
     /// Whether a history shows it.
-    #[must_use]
-    pub fn shows(&self, ran: &Result<Outcome, Defect>) -> bool {
+    pub(super) fn shows(&self, ran: &Result<&Outcome, &Defect>) -> bool {
         let outcome = match (self, ran) {
             (Target::Defect { location }, Err(defect)) => return defect.location == *location,
             (Target::Defect { .. }, Ok(_)) | (_, Err(_)) => return false,
-            (_, Ok(outcome)) => outcome,
+            (_, Ok(outcome)) => *outcome,
         };
         let verdict = &outcome.verdict;
         match self {
@@ -155,35 +204,43 @@ impl Target {
                 violations.iter().any(|violation| violation.invariant == *invariant)
             }
             Target::Stuck { because } => reasons(outcome).iter().any(|it| because.contains(it)),
-            Target::Anomaly { kind, cause, group } => verdict.causes.iter().any(|of| {
-                of.kind == *kind && of.cause == *cause && group_of(of, verdict) == *group
-            }),
-            Target::Expectation { instead, .. } => {
-                verdict.records.sent > 0 && instead.holds(&Judged(verdict))
+            Target::Anomaly(anomalous) => anomalous.is_in(verdict),
+            Target::Expectation { instead, because, .. } => {
+                verdict.records.sent > 0
+                    && instead.holds(&Judged(verdict))
+                    && because.as_ref().is_none_or(|anomalous| anomalous.is_in(verdict))
             }
         }
     }
 
-    /// What the small scenario expects, for it to show this.
+    /// Where it shows, if it does on a partition.
+    pub(super) fn partition(&self, verdict: &Verdict) -> Option<TopicPartition> {
+        match self {
+            Target::Anomaly(anomalous) => anomalous.partition(verdict),
+            Target::Expectation { because, .. } => because.as_ref()?.partition(verdict),
+            Target::Defect { .. } | Target::Violation { .. } | Target::Stuck { .. } => None,
+        }
+    }
+
+    /// What the small scenario expects, for it to show this. There is no word for a run that panics
+    /// or does not come to rest.
     #[must_use]
     pub fn expectations(&self) -> Vec<Expectation> {
-        let at_least_one = |quantity: Quantity| Expectation { quantity, bound: Bound::AtLeast(1) };
         match self {
             Target::Defect { .. } | Target::Stuck { .. } => Vec::new(),
             Target::Violation { known, .. } => {
                 let counter = if *known { Counter::KnownViolations } else { Counter::Violations };
-                vec![at_least_one(Quantity::Counter(counter))]
+                let quantity = Quantity::Counter(counter);
+                vec![Expectation { quantity, bound: Bound::AtLeast(1) }]
             }
-            Target::Anomaly { kind, cause, group } => {
-                let of_group = |quantity: Quantity| match group {
-                    Some(group) => Quantity::OfGroup(group.clone(), Box::new(quantity)),
-                    None => quantity,
-                };
-                let kind = Quantity::Counter(counter_of(*kind));
-                let cause = Quantity::Cause(cause.name().to_owned());
-                [kind, cause].map(|quantity| at_least_one(of_group(quantity))).to_vec()
+            Target::Anomaly(anomalous) => {
+                let kind = Quantity::Counter(counter_of(anomalous.kind));
+                vec![anomalous.at_least_one(kind), anomalous.of_this_cause()]
             }
-            Target::Expectation { instead, .. } => vec![instead.clone()],
+            Target::Expectation { instead, because, .. } => {
+                let cause = because.iter().map(Anomalous::of_this_cause);
+                std::iter::once(instead.clone()).chain(cause).collect()
+            }
         }
     }
 
@@ -197,37 +254,36 @@ impl Target {
                 format!("violated, as documented for this version: {invariant}")
             }
             Target::Stuck { because } => format!("does not come to rest: {}", because.join("; ")),
-            Target::Anomaly { kind, cause, group } => {
+            Target::Anomaly(Anomalous { kind, cause, group }) => {
                 let by = group.as_ref().map_or_else(String::new, |group| format!(" by {group}"));
                 format!("{}{by}: {}", kind.name(), cause.sentence())
             }
-            Target::Expectation { text, instead } => format!("not {text}, but {instead}"),
+            Target::Expectation { text, instead, because } => {
+                let cause = because.as_ref().map(|of| format!(": {}", of.cause.sentence()));
+                format!("not {text}, but {instead}{}", cause.unwrap_or_default())
+            }
         }
     }
 }
 
-fn anomaly(wanted: &Wanted, verdict: &Verdict, kinds: &[AnomalyKind]) -> Option<Target> {
+fn anomaly(wanted: &Wanted, verdict: &Verdict, kinds: &[AnomalyKind]) -> Option<Anomalous> {
     let fits = |of: &&CauseCount| {
         wanted.cause.is_none_or(|cause| cause == of.cause)
-            && (wanted.group.is_none() || wanted.group == group_of(of, verdict))
+            && (wanted.group.is_none() || wanted.group == group_of(of.group, verdict))
     };
     kinds.iter().find_map(|kind| {
         let of = verdict.causes.iter().filter(|of| of.kind == *kind).find(fits)?;
-        Some(target_of(of, verdict))
+        Some(Anomalous::of(of, verdict))
     })
 }
 
 fn unexplained(verdict: &Verdict) -> Option<Target> {
     let of = verdict.causes.iter().find(|of| of.cause == Cause::Unexplained)?;
-    Some(target_of(of, verdict))
+    Some(Target::Anomaly(Anomalous::of(of, verdict)))
 }
 
-fn target_of(of: &CauseCount, verdict: &Verdict) -> Target {
-    Target::Anomaly { kind: of.kind, cause: of.cause, group: group_of(of, verdict) }
-}
-
-fn group_of(of: &CauseCount, verdict: &Verdict) -> Option<String> {
-    of.group.map(|group| names::application(&verdict.header, group))
+fn group_of(group: Option<GroupIndex>, verdict: &Verdict) -> Option<String> {
+    group.map(|group| names::application(&verdict.header, group))
 }
 
 fn violation(verdict: &Verdict, known: bool) -> Option<Target> {
@@ -252,27 +308,55 @@ fn reasons(outcome: &Outcome) -> Vec<String> {
     reasons
 }
 
-/// The first expectation of the scenario that does not hold. That there should be none of some
-/// anomaly is that anomaly, with its cause.
-fn unmet(outcome: &Outcome, expect: &[Expectation]) -> Option<Target> {
+/// The expectations of the scenario that do not hold. That there should be none of something that
+/// has a name of its own is that thing.
+fn unmet(outcome: &Outcome, expect: &[Expectation]) -> Vec<Target> {
     let counts = Judged(&outcome.verdict);
-    let failed = expect.iter().find(|expectation| !expectation.holds(&counts))?;
-    let none = matches!(failed.bound, Bound::Exactly(0) | Bound::AtMost(0));
-    let (group, quantity) = match &failed.quantity {
-        Quantity::OfGroup(group, quantity) => (Some(group), &**quantity),
-        quantity => (None, quantity),
+    let failed = expect.iter().filter(|expectation| !expectation.holds(&counts));
+    failed.filter_map(|failed| unmet_one(outcome, failed)).collect()
+}
+
+fn unmet_one(outcome: &Outcome, failed: &Expectation) -> Option<Target> {
+    let verdict = &outcome.verdict;
+    let actual = failed.quantity.of(&Judged(verdict));
+    let bound = opposite(failed.bound, actual)?;
+    let because = match bound {
+        Bound::AtLeast(_) => anomaly_of(&failed.quantity, verdict),
+        _ => None,
     };
-    if none && let Quantity::Counter(counter) = quantity {
-        let wanted = Wanted { group: group.cloned(), ..Wanted::default() };
-        let kind = WORST_FIRST.iter().find(|kind| counter_of(**kind) == *counter);
-        if let Some(found) = kind.and_then(|kind| anomaly(&wanted, &outcome.verdict, &[*kind])) {
-            return Some(found);
+    if matches!(failed.bound, Bound::Exactly(0) | Bound::AtMost(0)) {
+        let named = match &failed.quantity {
+            Quantity::Counter(Counter::Violations) => violation(verdict, false),
+            Quantity::Counter(Counter::KnownViolations) => violation(verdict, true),
+            Quantity::Counter(Counter::Unexplained) => unexplained(verdict),
+            _ => because.clone().map(Target::Anomaly),
+        };
+        if named.is_some() {
+            return named;
         }
     }
-    let actual = failed.quantity.of(&counts);
-    let bound = opposite(failed.bound, actual)?;
     let instead = Expectation { quantity: failed.quantity.clone(), bound };
-    Some(Target::Expectation { text: failed.to_string(), instead })
+    Some(Target::Expectation { text: failed.to_string(), instead, because })
+}
+
+/// The most frequent of the anomalies that a number counts, if it counts any.
+fn anomaly_of(quantity: &Quantity, verdict: &Verdict) -> Option<Anomalous> {
+    let (group, quantity) = match quantity {
+        Quantity::OfGroup(group, quantity) => (Some(group.clone()), &**quantity),
+        quantity => (None, quantity),
+    };
+    match quantity {
+        Quantity::Counter(counter) | Quantity::ShareOfAcked(counter) => {
+            let wanted = Wanted { group, ..Wanted::default() };
+            anomaly(&wanted, verdict, &[kind_of(*counter)?])
+        }
+        Quantity::Cause(name) => {
+            let cause = Cause::ALL.iter().find(|cause| cause.name() == name).copied();
+            let wanted = Wanted { cause: Some(cause?), group, ..Wanted::default() };
+            anomaly(&wanted, verdict, &WORST_FIRST)
+        }
+        Quantity::CommitErrors(_) | Quantity::Exceptions(..) | Quantity::OfGroup(..) => None,
+    }
 }
 
 /// What holds of a number outside of a bound, on the side on which it is.
@@ -289,18 +373,6 @@ fn opposite(bound: Bound, actual: u64) -> Option<Bound> {
         least.checked_sub(1).map(Bound::AtMost)
     } else {
         None
-    }
-}
-
-const fn counter_of(kind: AnomalyKind) -> Counter {
-    match kind {
-        AnomalyKind::Lost => Counter::Lost,
-        AnomalyKind::Phantom => Counter::Phantom,
-        AnomalyKind::Duplicated => Counter::Duplicated,
-        AnomalyKind::Reordered => Counter::Reordered,
-        AnomalyKind::Reprocessed => Counter::Reprocessed,
-        AnomalyKind::Skipped => Counter::Skipped,
-        AnomalyKind::Ghost => Counter::Ghost,
     }
 }
 
@@ -329,8 +401,10 @@ fn nothing(wanted: &Wanted, verdict: &Verdict) -> String {
     };
     let mut there: Vec<String> = Vec::new();
     for of in &verdict.causes {
-        let by = group_of(of, verdict).map_or_else(String::new, |group| format!(" by {group}"));
-        there.push(format!("{} {}{by} ({})", of.count, of.kind.name(), of.cause.name()));
+        let by =
+            group_of(of.group, verdict).map_or_else(String::new, |group| format!(" by {group}"));
+        let count = names::grouped(of.count);
+        there.push(format!("{count} {}{by} ({})", of.kind.name(), of.cause.name()));
     }
     match there.is_empty() {
         true => format!("{looked_for} in this history"),
@@ -360,11 +434,11 @@ mod tests {
 
     #[test]
     fn an_anomaly_is_expected_with_its_cause() {
-        let target = Target::Anomaly {
+        let target = Target::Anomaly(Anomalous {
             kind: AnomalyKind::Skipped,
             cause: Cause::Unexplained,
             group: Some("billing".to_owned()),
-        };
+        });
         assert_eq!(
             acklab_scenario::write_expectations(&target.expectations()),
             r#"[Group("billing", Skipped(AtLeast(1))), Group("billing", Cause("unexplained", AtLeast(1)))]"#

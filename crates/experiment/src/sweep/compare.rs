@@ -7,10 +7,11 @@
 use super::gate::snake_case;
 use super::plan::{Cell, SweepPlan};
 use super::report::{CellComparison, MeanDifference, ProbabilityDifference};
-use super::row::{Numbers, SeedRow};
+use super::row::{Numbers, RowCounts, SeedRow};
 use super::statistics::{mcnemar, mean_difference, paired_difference, rounded};
+use crate::test::{ComparisonReport, Side};
 use acklab_scenario::expect::CounterUnit;
-use acklab_scenario::{Counter, Quantity};
+use acklab_scenario::{Comparison, Counter, Quantity};
 use acklab_verdict::AnomalyKind;
 
 /// Every comparison, by dimension and then in the order of cells.
@@ -31,6 +32,39 @@ pub(super) fn comparisons(plan: &SweepPlan, rows: &[Vec<SeedRow>]) -> Vec<CellCo
         }
     }
     all
+}
+
+/// What the scenario says of its variants against each other: judged over the seeds where both are
+/// cells that run as it is written, in words where they are not.
+pub(super) fn relations(
+    plan: &SweepPlan,
+    rows: &[Vec<SeedRow>],
+) -> (Vec<ComparisonReport>, Vec<String>) {
+    let (mut judged, mut not_asked) = (Vec::new(), Vec::new());
+    for relation in &plan.relations {
+        let side = |variant: &str| {
+            let is_it = |cell: &Cell| cell.as_written && cell.variant == variant;
+            let position = plan.cells.iter().position(is_it)?;
+            Some(side_of(relation, &plan.cells[position], &rows[position]))
+        };
+        match (side(&relation.first), side(&relation.second)) {
+            (Some(first), Some(second)) => {
+                judged.push(ComparisonReport::new(relation, first, second));
+            }
+            _ => not_asked.push(relation.to_string()),
+        }
+    }
+    (judged, not_asked)
+}
+
+fn side_of(relation: &Comparison, cell: &Cell, rows: &[SeedRow]) -> Side {
+    let numbers = rows.iter().filter_map(SeedRow::numbers);
+    let value = |numbers| relation.quantity.of(&RowCounts { numbers, groups: &cell.groups });
+    Side {
+        seeds: numbers.clone().count() as u64,
+        defects: rows.iter().any(|row| row.numbers().is_none()),
+        sum: numbers.map(|numbers| u128::from(value(numbers))).sum(),
+    }
 }
 
 type Pair<'a> = (&'a Numbers, &'a Numbers);

@@ -1,17 +1,17 @@
 //! Rows folded into a report.
 
 use super::gate::snake_case;
-use super::plan::{Cell, SweepPlan};
+use super::plan::{Cell, SweepPlan, UntilWidth};
 use super::report::{
     AnomalyReport, CauseReport, CellReport, Example, ExpectationReport, GroupReport,
     LatencyDistribution, LatencyReport, NamedViolation, PartitionReport, PerSeedLatency, SCHEMA,
-    Spread, SweepReport, UnavailabilityReport, ViolationsReport,
+    Spread, SweepReport, UnavailabilityReport, ViolationsReport, WidthReport,
 };
 use super::row::{
     CauseRow, LatencyRow, Numbers, PartitionRow, PromiseRow, RowCounts, SeedResult, SeedRow,
     exception_key, of_groups,
 };
-use super::statistics::{percentile, spread, wilson};
+use super::statistics::{percentile, rounded, spread, wilson};
 use super::{Collected, compare};
 use crate::defect::Defect;
 use crate::outcome::expected_texts;
@@ -36,7 +36,10 @@ pub fn report(plan: &SweepPlan, collected: &Collected) -> SweepReport {
         .collect();
     let mut versions: Vec<&str> = cells.iter().map(|cell| cell.kafka.as_str()).collect();
     versions.dedup();
-    let held = gates.iter().all(|gate| gate.held) && cells.iter().all(CellReport::holds);
+    let (compare, compare_not_asked) = compare::relations(plan, &collected.rows);
+    let held = gates.iter().all(|gate| gate.held)
+        && compare.iter().all(|it| it.holds)
+        && cells.iter().all(CellReport::holds);
     SweepReport {
         schema: SCHEMA,
         acklab: env!("CARGO_PKG_VERSION").to_owned(),
@@ -52,7 +55,16 @@ pub fn report(plan: &SweepPlan, collected: &Collected) -> SweepReport {
         comparisons: compare::comparisons(plan, &collected.rows),
         cells,
         gates,
+        compare,
+        compare_not_asked,
+        until_width: plan.options.until_width.map(|until| width_report(until, collected)),
     }
+}
+
+fn width_report(until: UntilWidth, collected: &Collected) -> WidthReport {
+    let UntilWidth { anomaly, width } = until;
+    let (cell, of, widest) = collected.widest(anomaly);
+    WidthReport { anomaly, width, widest: rounded(widest), cell, of, reached: widest <= width }
 }
 
 impl CellReport {
@@ -100,6 +112,7 @@ fn cell_report(cell: &Cell, rows: &[SeedRow], latency: &[Histogram<u64>; 2]) -> 
         kafka: cell.case.scenario.kafka.to_string(),
         settings: cell.sets.iter().map(ToString::to_string).collect(),
         as_written: cell.as_written,
+        expectations_dropped: cell.dropped,
         seeds: judged.len() as u64,
         anomalies: log.chain(processing).collect(),
         counters: Counter::ALL

@@ -2,17 +2,20 @@
 //!
 //! `QUANTITY OP VALUE @ LEVEL%` says that in at least so many percent of all histories the number is
 //! as it says. The seeds are a sample of them, so it is passed only if the sample shows it: if the
-//! lower end of the share's 95 % Wilson interval, the one that tables print, reaches the level. If
-//! the level lies within the interval the seeds are too few to tell, which does not pass either: a
-//! gate that lets through what nobody has shown is none. Without `@` it must hold in every seed that
-//! is run, which says nothing of others.
+//! exact lower bound of the share (Clopper and Pearson, one-sided, 95 % confidence) reaches the
+//! level. Wilson's interval, which tables print, would let too much through where seeds are few or
+//! the level is low. If neither that nor the opposite is shown the seeds are too few to tell, which
+//! does not pass either: a gate that lets through what nobody has shown is none. Without `@` it must
+//! hold in every seed that is run, which says nothing of others.
 //!
-//! A cell's labels and a colon before it (`acks=all: lost == 0`) speak of these cells only.
+//! A cell's labels and a colon before it (`acks=all: lost == 0`) speak of these cells only. A label is
+//! `PROPERTY=VALUE` or a variant's name, in double quotes if it has commas or colons in it.
 
-use super::plan::{Cell, PlanError};
-use super::report::{Dim, GateCell, GateFailure, GateOutcome, GateReport};
+use super::plan::{Cell, PlanError, VARIANT, Vary};
+use super::report::{Dim, GateCell, GateFailure, GateOutcome, GateReport, Interval};
 use super::row::{RowCounts, SeedRow};
-use super::statistics::{rounded, seeds_to_show, wilson};
+use super::statistics::{exact_bounds, rounded, seeds_to_show, shows_at_least, shows_less};
+use super::words;
 use acklab_scenario::expect::{CounterUnit, Reach};
 use acklab_scenario::{Bound, COMMIT_EXCEPTIONS, Counter, Expectation, Quantity, parse_duration};
 use acklab_verdict::Cause;
@@ -26,20 +29,55 @@ use std::str::FromStr;
 pub struct Gate {
     /// As it was written.
     text: String,
-    /// In which cells: dimensions with a value each.
-    cells: Vec<(String, String)>,
+    /// In which cells.
+    cells: Vec<Label>,
     expectation: Expectation,
     /// In which share of all histories; `None` for every seed that is run.
     level: Option<f64>,
+}
+
+/// One value of a cell.
+#[derive(Clone, Debug, PartialEq)]
+struct Label {
+    /// As it was written.
+    text: String,
+    /// If it is a variant's name: this one.
+    variant: String,
+    /// A property with its value.
+    pair: Option<(String, String)>,
+}
+
+impl Label {
+    fn of(text: &str) -> Label {
+        let text = text.trim();
+        let pair = text.split_once('=').filter(|_| !text.starts_with('"'));
+        Label {
+            text: text.to_owned(),
+            variant: words::unquoted(text),
+            pair: pair.map(|(name, value)| (name.trim().to_owned(), words::unquoted(value))),
+        }
+    }
+
+    /// The value that it means, if it speaks of this dimension.
+    fn value_in(&self, dim: &Dim) -> Option<&str> {
+        match &self.pair {
+            Some((name, value)) if dim.path == *name || dim.name == *name => Some(value),
+            _ if dim.path == VARIANT && dim.values.contains(&self.variant) => Some(&self.variant),
+            _ => None,
+        }
+    }
 }
 
 impl FromStr for Gate {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (cells, rest) = match text.split_once(": ") {
-            Some((cells, rest)) => (labels(cells)?, rest),
-            None => (Vec::new(), text),
+        let (cells, rest) = match words::split(text, ": ").first() {
+            Some(&cells) if cells.len() < text.len() => {
+                let labels = words::split(cells, ", ").into_iter().map(Label::of).collect();
+                (labels, &text[cells.len() + 2..])
+            }
+            _ => (Vec::new(), text),
         };
         let (rest, level) = match rest.split_once('@') {
             Some((rest, level)) => (rest, Some(level_of(level)?)),
@@ -60,19 +98,6 @@ impl fmt::Display for Gate {
         f.write_str(&self.text)
     }
 }
-
-/// `acks=all, linger.ms=5`
-fn labels(text: &str) -> Result<Vec<(String, String)>, String> {
-    let label = |label: &str| {
-        let (dim, value) = label.split_once('=').ok_or_else(|| {
-            format!("`{label}` before the colon is no cell: write {EXAMPLE_OF_CELLS}")
-        })?;
-        Ok((dim.trim().to_owned(), value.trim().to_owned()))
-    };
-    text.split(", ").map(label).collect()
-}
-
-const EXAMPLE_OF_CELLS: &str = "the cells as in 'producers/acks=all: lost == 0 @ 95%'";
 
 fn level_of(text: &str) -> Result<f64, String> {
     let number = text.trim().strip_suffix('%').map(str::trim);
@@ -236,17 +261,21 @@ impl Gate {
         let wrong = |message: String, help: String| {
             Err(PlanError::usage(format!("--expect '{}': {message}", self.text), help))
         };
-        for (name, value) in &self.cells {
-            let Some(dim) = dims.iter().find(|dim| dim.path == *name || dim.name == *name) else {
-                let known: Vec<&str> = dims.iter().map(|dim| dim.path.as_str()).collect();
-                let help = match known.as_slice() {
+        for label in &self.cells {
+            let found = dims.iter().find_map(|dim| Some((dim, label.value_in(dim)?)));
+            let Some((dim, value)) = found else {
+                let help = match dims {
                     [] => "vary something with --vary, or leave the cell out".to_owned(),
-                    known => format!("these are varied: {}", known.join(", ")),
+                    dims => {
+                        let all: Vec<String> = dims.iter().map(in_words).collect();
+                        format!("these are varied: {}", all.join("; "))
+                    }
                 };
-                return wrong(format!("`{name}` is not varied"), help);
+                let what = label.pair.as_ref().map_or(&label.text, |(name, _)| name);
+                return wrong(format!("`{what}` is not varied"), help);
             };
-            if !dim.values.contains(value) {
-                let help = format!("its values are {}", dim.values.join(", "));
+            if !dim.values.iter().any(|it| it == value) {
+                let help = format!("these are varied: {}", in_words(dim));
                 return wrong(format!("`{}` has no value `{value}`", dim.path), help);
             }
         }
@@ -272,11 +301,9 @@ impl Gate {
         dims: &[Dim],
         cells: &'c [Cell],
     ) -> impl Iterator<Item = (usize, &'c Cell)> {
-        let has = |cell: &Cell, (name, value): &(String, String)| {
-            let labels = dims.iter().zip(&cell.labels);
-            labels
-                .filter(|(dim, _)| dim.path == *name || dim.name == *name)
-                .any(|(_, it)| it == value)
+        let has = |cell: &Cell, label: &Label| {
+            let mut of = dims.iter().zip(&cell.labels);
+            of.any(|(dim, value)| label.value_in(dim) == Some(value))
         };
         let of = move |cell: &Cell| self.cells.iter().all(|label| has(cell, label));
         cells.iter().enumerate().filter(move |(_, cell)| of(cell))
@@ -312,22 +339,29 @@ impl Gate {
         });
         let cells: Vec<GateCell> = cells.collect();
         let held = !cells.is_empty() && cells.iter().all(|cell| cell.outcome == GateOutcome::Held);
-        GateReport { text: self.sentence(), level: self.level, cells, held }
+        GateReport { text: self.sentence(), claim: self.claim(), level: self.level, cells, held }
     }
 
     fn sentence(&self) -> String {
-        let cells: Vec<String> =
-            self.cells.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let cells = match cells.is_empty() {
-            true => String::new(),
-            false => format!("{}: ", cells.join(", ")),
-        };
+        let cells: Vec<&str> = self.cells.iter().map(|label| label.text.as_str()).collect();
+        match cells.is_empty() {
+            true => self.claim(),
+            false => format!("{}: {}", cells.join(", "), self.claim()),
+        }
+    }
+
+    fn claim(&self) -> String {
         let share = match self.level {
             None => "every history that is run".to_owned(),
             Some(level) => format!("≥ {} % of histories", rounded(level * 100.0)),
         };
-        format!("{cells}{} in {share}", self.expectation)
+        format!("{} in {share}", self.expectation)
     }
+}
+
+/// `producers/acks=1,all`, as `--vary` takes it.
+fn in_words(dim: &Dim) -> String {
+    Vary { path: dim.path.clone(), values: dim.values.clone() }.to_string()
 }
 
 /// So many failing seeds are named.
@@ -340,12 +374,13 @@ fn gate_cell(
     level: Option<f64>,
     failures: Vec<GateFailure>,
 ) -> GateCell {
-    let share = wilson(held, of);
+    let (low, high) = exact_bounds(held, of);
+    let share = Interval { estimate: rounded(held as f64 / of.max(1) as f64), low, high };
     let outcome = match level {
         None if held == of && of > 0 => GateOutcome::Held,
         None => GateOutcome::Failed,
-        Some(level) if share.low >= level => GateOutcome::Held,
-        Some(level) if share.high < level => GateOutcome::Failed,
+        Some(level) if shows_at_least(held, of, level) => GateOutcome::Held,
+        Some(level) if shows_less(held, of, level) => GateOutcome::Failed,
         Some(_) => GateOutcome::Inconclusive,
     };
     let seeds_needed = match (outcome, level) {

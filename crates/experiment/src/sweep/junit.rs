@@ -1,7 +1,7 @@
 //! A sweep as JUnit XML, for CI: a suite per cell, a case per expectation, and the gates.
 
-use super::report::{CellReport, GateCell, GateOutcome, GateReport, SweepReport};
-use crate::junit::{case, defect_case};
+use super::report::{CellReport, Ended, GateCell, GateOutcome, GateReport, SweepReport};
+use crate::junit::{case, defect_case, error};
 use quick_junit::{Report, TestSuite};
 
 /// The XML. No times, so that the same seeds give the same bytes.
@@ -23,7 +23,28 @@ pub fn junit(report: &SweepReport) -> String {
         }
         xml.add_test_suite(suite);
     }
+    add_relations(&mut xml, report);
+    if report.ended == Ended::Interrupted {
+        let mut suite = TestSuite::new(format!("{} sweep", report.scenario));
+        let (done, asked) = (report.seeds_done, report.seeds.count());
+        let message = format!("interrupted after {done} of {asked} seeds");
+        suite.add_test_case(error(&report.scenario, "sweep", "all seeds are run", &message));
+        xml.add_test_suite(suite);
+    }
     xml.to_string().expect("names and messages are text")
+}
+
+/// What the scenario says of its variants against each other.
+fn add_relations(xml: &mut Report, report: &SweepReport) {
+    if report.compare.is_empty() {
+        return;
+    }
+    let mut suite = TestSuite::new(format!("{} compare", report.scenario));
+    for it in &report.compare {
+        let message = (!it.holds).then(|| format!("means {} and {}", it.first, it.second));
+        suite.add_test_case(case(&report.scenario, "compare", &it.text, message));
+    }
+    xml.add_test_suite(suite);
 }
 
 fn add_expectations(suite: &mut TestSuite, report: &SweepReport, cell: &CellReport) {

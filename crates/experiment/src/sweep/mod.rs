@@ -15,6 +15,7 @@ pub mod report;
 mod row;
 pub mod saved;
 mod statistics;
+mod words;
 
 pub use self::csv::csv;
 pub use fold::report;
@@ -25,7 +26,7 @@ pub use report::SweepReport;
 pub use row::{
     CauseRow, GroupRow, LatencyRow, Numbers, PartitionRow, PromiseRow, SeedResult, SeedRow,
 };
-pub use statistics::{mcnemar, mean_difference, paired_difference, wilson};
+pub use statistics::{exact_bounds, mcnemar, mean_difference, paired_difference, wilson};
 
 use crate::parallel::in_order;
 use acklab_verdict::AnomalyKind;
@@ -105,12 +106,22 @@ impl Collected {
 
     /// Whether the seeds so far are enough.
     fn is_narrow_enough(&self, until: Option<UntilWidth>) -> bool {
-        let Some(UntilWidth { anomaly, width }) = until else { return false };
-        let asked = |kind: &&AnomalyKind| anomaly.is_none_or(|anomaly| anomaly == **kind);
-        self.with.iter().zip(&self.judged).all(|(with, &judged)| {
-            let kinds = AnomalyKind::ALL.iter().zip(with).filter(|(kind, _)| asked(kind));
-            kinds.into_iter().all(|(_, &with)| wilson(with, judged).width() <= width)
-        })
+        until.is_some_and(|until| self.widest(until.anomaly).2 <= until.width)
+    }
+
+    /// The widest interval of an anomaly's probability, or of any: in which cell, of what, how wide.
+    /// The first of equals.
+    fn widest(&self, anomaly: Option<AnomalyKind>) -> (usize, AnomalyKind, f64) {
+        let mut widest = (0, anomaly.unwrap_or(AnomalyKind::Lost), 0.0);
+        for (cell, (with, &judged)) in self.with.iter().zip(&self.judged).enumerate() {
+            for (&kind, &with) in AnomalyKind::ALL.iter().zip(with) {
+                let width = wilson(with, judged).width();
+                if anomaly.is_none_or(|anomaly| anomaly == kind) && width > widest.2 {
+                    widest = (cell, kind, width);
+                }
+            }
+        }
+        widest
     }
 }
 
@@ -133,14 +144,11 @@ pub fn run(
     let (seeds, until) = (plan.seeds(), plan.options.until_width);
     let cells = plan.cells.len() as u64;
     let begin = collected.seeds_done();
-    if begin > 0 && begin < seeds.count() && collected.is_narrow_enough(until) {
-        collected.ended = Ended::NarrowEnough;
-    }
-    let todo = match collected.ended {
-        Ended::NarrowEnough => 0,
-        Ended::Complete | Ended::Interrupted => {
-            (seeds.count() - begin.min(seeds.count())).saturating_mul(cells)
-        }
+    let enough = begin > 0 && begin < seeds.count() && collected.is_narrow_enough(until);
+    collected.ended = if enough { Ended::NarrowEnough } else { Ended::Interrupted };
+    let todo = match enough {
+        true => 0,
+        false => (seeds.count() - begin.min(seeds.count())).saturating_mul(cells),
     };
     let mut seed = Vec::with_capacity(plan.cells.len());
     in_order(

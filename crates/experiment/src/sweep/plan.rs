@@ -2,11 +2,10 @@
 
 use super::gate::Gate;
 use super::report::Dim;
+use super::words;
 use crate::case::Case;
 use crate::seeds::Seeds;
-use acklab_scenario::{
-    BASE, Counter, Diagnostic, Expectation, Quantity, ScenarioFile, Setting, write_faults,
-};
+use acklab_scenario::{BASE, Comparison, Diagnostic, ScenarioFile, Setting, write_faults};
 use acklab_verdict::AnomalyKind;
 use acklab_vocab::time::SimDuration;
 use std::collections::BTreeSet;
@@ -30,7 +29,7 @@ pub struct SweepOptions {
     pub gates: Vec<Gate>,
 }
 
-/// `OWNER/PROPERTY=V1,V2`, or `variant=NAME,NAME`.
+/// `OWNER/PROPERTY=V1,V2`, or `variant=NAME,NAME`; a value with commas in it stands in quotes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vary {
     /// What: `producers/acks`.
@@ -85,6 +84,8 @@ pub struct SweepPlan {
     pub(super) dims: Vec<Dim>,
     pub(super) cells: Vec<Cell>,
     pub(super) faults: Option<String>,
+    /// What the scenario says of its variants against each other.
+    pub(super) relations: Vec<Comparison>,
     warnings: Vec<Diagnostic>,
 }
 
@@ -101,6 +102,8 @@ pub struct Cell {
     pub sets: Vec<Setting>,
     /// Its settings are the scenario's own.
     pub as_written: bool,
+    /// The scenario expects something of its own settings that it is not held against.
+    pub(super) dropped: bool,
     /// What runs.
     pub case: Case,
     /// Names of the consumer applications.
@@ -150,6 +153,7 @@ impl SweepPlan {
             dims,
             cells: Vec::new(),
             faults: None,
+            relations: file.comparisons().to_vec(),
             warnings: Vec::new(),
             options,
         };
@@ -158,7 +162,7 @@ impl SweepPlan {
             let (variant, sets) = plan.settings_of(&labels)?;
             match file.resolve(&variant, &sets) {
                 Ok(mut resolved) => {
-                    add_new(&mut plan.warnings, std::mem::take(&mut resolved.warnings));
+                    add_warnings(&mut plan.warnings, std::mem::take(&mut resolved.warnings));
                     let selection = select(&variant, &sets);
                     let cell = plan.cell(labels, variant, sets, Case::from(resolved), selection);
                     plan.cells.push(cell);
@@ -199,9 +203,7 @@ impl SweepPlan {
         selection: Selection,
     ) -> Cell {
         let as_written = sets.is_empty();
-        if !as_written {
-            promises_only(&mut case);
-        }
+        let dropped = !as_written && case.promises_only();
         let name = match self.dims.is_empty() {
             true => variant.clone(),
             false => cell_name(&self.dims, &labels),
@@ -212,7 +214,18 @@ impl SweepPlan {
             (0..topic.assignments.len()).map(|partition| format!("{}-{partition}", topic.name))
         });
         let partitions = partitions.collect();
-        Cell { name, labels, variant, sets, as_written, case, groups, partitions, selection }
+        Cell {
+            name,
+            labels,
+            variant,
+            sets,
+            as_written,
+            dropped,
+            case,
+            groups,
+            partitions,
+            selection,
+        }
     }
 
     /// Lets other faults strike in every cell than the scenario's own.
@@ -225,7 +238,7 @@ impl SweepPlan {
     ) -> Result<(), E> {
         for cell in &mut self.cells {
             replace(&mut cell.case)?;
-            promises_only(&mut cell.case);
+            cell.dropped |= cell.case.promises_only();
             cell.as_written = false;
         }
         let first = &self.cells.first().map(|cell| &cell.case.scenario);
@@ -270,21 +283,8 @@ impl SweepPlan {
     }
 }
 
-/// What a scenario expects, it expects of its own settings. With others only promises count, and
-/// what the scenario says of them.
-fn promises_only(case: &mut Case) {
-    let promise = |expectation: &Expectation| {
-        matches!(
-            expectation.quantity,
-            Quantity::Counter(Counter::Violations | Counter::Unexplained)
-        )
-    };
-    case.expect.retain(promise);
-    case.expect_share.clear();
-}
-
 /// The path that varies the variant.
-const VARIANT: &str = "variant";
+pub(super) const VARIANT: &str = "variant";
 
 fn check_vary(options: &SweepOptions) -> Result<(), PlanError> {
     let mut seen = BTreeSet::new();
@@ -340,6 +340,19 @@ fn cell_name(dims: &[Dim], labels: &[String]) -> String {
     dims.iter().zip(labels).map(part).collect::<Vec<_>>().join(", ")
 }
 
+/// What is odd about a setting is odd in every cell, whatever its value.
+fn add_warnings(all: &mut Vec<Diagnostic>, found: Vec<Diagnostic>) {
+    let is_known = |all: &[Diagnostic], it: &Diagnostic| {
+        all.iter()
+            .any(|other| it.path.is_none() && other.path.is_none() && it.message == other.message)
+    };
+    for warning in found {
+        if !is_known(all, &warning) {
+            add_new(all, vec![warning]);
+        }
+    }
+}
+
 fn add_new(all: &mut Vec<Diagnostic>, found: Vec<Diagnostic>) {
     for diagnostic in found {
         if !all.contains(&diagnostic) {
@@ -357,7 +370,7 @@ impl FromStr for Vary {
         let (path, values) = text.split_once('=').ok_or_else(|| help.to_owned())?;
         let path = path.trim();
         let values: Vec<String> =
-            split_values(values).into_iter().map(|value| value.trim().to_owned()).collect();
+            words::split(values, ",").into_iter().map(words::unquoted).collect();
         if path.is_empty() || values.iter().any(String::is_empty) {
             return Err(help.to_owned());
         }
@@ -370,25 +383,6 @@ impl FromStr for Vary {
         }
         Ok(Vary { path: path.to_owned(), values })
     }
-}
-
-/// Splits at commas outside of brackets and quotes, so that `Uniform("1ms", "2ms")` is one value.
-fn split_values(text: &str) -> Vec<&str> {
-    let (mut values, mut start, mut depth, mut quoted) = (Vec::new(), 0, 0_u32, false);
-    for (at, character) in text.char_indices() {
-        match character {
-            '"' => quoted = !quoted,
-            '(' | '[' | '{' if !quoted => depth += 1,
-            ')' | ']' | '}' if !quoted => depth = depth.saturating_sub(1),
-            ',' if !quoted && depth == 0 => {
-                values.push(&text[start..at]);
-                start = at + 1;
-            }
-            _ => {}
-        }
-    }
-    values.push(&text[start..]);
-    values
 }
 
 impl FromStr for UntilWidth {
@@ -426,7 +420,8 @@ fn anomaly_named(name: &str) -> Result<AnomalyKind, String> {
 
 impl fmt::Display for Vary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}={}", self.path, self.values.join(","))
+        let values: Vec<String> = self.values.iter().map(|value| words::quoted(value)).collect();
+        write!(f, "{}={}", self.path, values.join(","))
     }
 }
 

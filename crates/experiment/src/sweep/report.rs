@@ -6,7 +6,7 @@
 
 use crate::defect::Defect;
 use crate::seeds::Seeds;
-use crate::test::ShareReport;
+use crate::test::{ComparisonReport, ShareReport};
 use acklab_verdict::AnomalyKind;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -36,7 +36,7 @@ pub struct SweepReport {
     /// Why there are no more.
     pub ended: Ended,
     /// Nothing that decides about the exit status failed: no promise was broken, every gate held,
-    /// and so did the scenario's expectations in cells that run it as it is written.
+    /// and so did the scenario's expectations and comparisons in cells that run it as it is written.
     pub held: bool,
     /// What is varied; empty if there is one cell only.
     pub dims: Vec<Dim>,
@@ -46,6 +46,30 @@ pub struct SweepReport {
     pub comparisons: Vec<CellComparison>,
     /// What had to hold, as asked for on the command line.
     pub gates: Vec<GateReport>,
+    /// What the scenario says of its variants against each other, where both sides are cells that
+    /// run as it is written.
+    pub compare: Vec<ComparisonReport>,
+    /// The same in words where one is not.
+    pub compare_not_asked: Vec<String>,
+    /// Whether the intervals are as narrow as was asked for.
+    pub until_width: Option<WidthReport>,
+}
+
+/// How wide the intervals of probabilities are, where that was to be the end.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct WidthReport {
+    /// The anomaly that was asked about; `None` for all.
+    pub anomaly: Option<AnomalyKind>,
+    /// As wide as this at the most, from end to end.
+    pub width: f64,
+    /// The widest there is.
+    pub widest: f64,
+    /// The position of its cell in [`SweepReport::cells`].
+    pub cell: usize,
+    /// The anomaly whose probability it is about.
+    pub of: AnomalyKind,
+    /// None is wider than asked for.
+    pub reached: bool,
 }
 
 /// Why a sweep has run no more seeds.
@@ -86,6 +110,8 @@ pub struct CellReport {
     pub settings: Vec<String>,
     /// Its settings are the scenario's own, so the scenario's expectations apply.
     pub as_written: bool,
+    /// The scenario expects something of its own settings that this cell is not held against.
+    pub expectations_dropped: bool,
     /// How many seeds came to a verdict.
     pub seeds: u64,
     /// Anomalies of the log and, over all consumer applications, of processing.
@@ -272,11 +298,10 @@ pub struct PerSeedLatency {
 /// Where writes were missing, in microseconds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct UnavailabilityReport {
-    /// The longest time without an accepted write to a partition that producers were writing to;
+    /// The longest time without an accepted write to a partition of which producers had asked one;
     /// of each seed its worst partition.
     pub longest: Spread,
-    /// The time in gaps of 100 ms or more between accepted writes; of each seed its worst
-    /// partition.
+    /// All such times of 100 ms or more; of each seed its worst partition.
     pub total: Spread,
     /// The longest time without a leader that works; of each seed its worst partition.
     pub leaderless_longest: Spread,
@@ -291,9 +316,9 @@ pub struct UnavailabilityReport {
 pub struct PartitionReport {
     /// Which: `orders-0`.
     pub partition: String,
-    /// The longest time between two accepted writes while the workload ran.
+    /// The longest time from an attempt to write that was not accepted to the next acceptance.
     pub longest: Spread,
-    /// The time in gaps of 100 ms or more.
+    /// All such times of 100 ms or more.
     pub total: Spread,
     /// The longest time without a leader that works.
     pub leaderless_longest: Spread,
@@ -407,7 +432,7 @@ impl MeanDifference {
     /// seed; all of them are in the JSON.
     #[must_use]
     pub fn is_telling(&self) -> bool {
-        const TELLING: [&str; 13] = [
+        const TELLING: [&str; 15] = [
             "lost",
             "phantom",
             "duplicated",
@@ -419,6 +444,8 @@ impl MeanDifference {
             "ghost",
             "produce_p50",
             "produce_p99",
+            "end_to_end_p50",
+            "end_to_end_p99",
             "unavailable_max",
             "standstill_max",
         ];
@@ -430,8 +457,10 @@ impl MeanDifference {
 /// Something that had to hold, as asked for on the command line.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct GateReport {
-    /// In words: `lost = 0 in ≥ 95 % of histories`.
+    /// In words: `acks=all: lost = 0 in ≥ 95 % of histories`.
     pub text: String,
+    /// The same without the cells that it speaks of.
+    pub claim: String,
     /// The share of histories in which it has to hold; `None` for every seed that is run.
     pub level: Option<f64>,
     /// Every cell that it speaks of.
@@ -449,7 +478,8 @@ pub struct GateCell {
     pub held: u64,
     /// Of so many.
     pub of: u64,
-    /// That share.
+    /// That share, with the exact one-sided bounds of Clopper and Pearson: with 95 % confidence the
+    /// share of all histories is at least `low`, and with 95 % confidence at most `high`.
     pub share: Interval,
     /// What follows.
     pub outcome: GateOutcome,
@@ -463,11 +493,11 @@ pub struct GateCell {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GateOutcome {
-    /// The lower end of the interval reaches the level.
+    /// The lower bound reaches the level.
     Held,
-    /// The upper end does not.
+    /// The upper bound does not.
     Failed,
-    /// The level is within the interval: not shown, and so not passed.
+    /// The level lies between the bounds: not shown, and so not passed.
     Inconclusive,
 }
 

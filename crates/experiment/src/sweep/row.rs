@@ -6,7 +6,7 @@
 
 use super::gate::snake_case;
 use crate::case::Case;
-use crate::counts::Judged;
+use crate::counts::{Judged, counter_of};
 use crate::defect::Defect;
 use crate::outcome::Outcome;
 use acklab_scenario::expect::Reach;
@@ -334,19 +334,6 @@ impl LatencyRow {
 /// The counters that a consumer application has.
 pub(super) fn of_groups() -> impl Iterator<Item = Counter> {
     Counter::ALL.iter().copied().filter(|counter| counter.is_of_groups())
-}
-
-/// The counter that counts the anomalies of a kind.
-pub(super) const fn counter_of(kind: AnomalyKind) -> Counter {
-    match kind {
-        AnomalyKind::Lost => Counter::Lost,
-        AnomalyKind::Phantom => Counter::Phantom,
-        AnomalyKind::Duplicated => Counter::Duplicated,
-        AnomalyKind::Reordered => Counter::Reordered,
-        AnomalyKind::Reprocessed => Counter::Reprocessed,
-        AnomalyKind::Skipped => Counter::Skipped,
-        AnomalyKind::Ghost => Counter::Ghost,
-    }
 }
 
 fn causes(verdict: &Verdict, groups: &[String]) -> Vec<CauseRow> {

@@ -3,19 +3,22 @@
 //! Lines of JSON. The first says what was swept, down to the scenario's text; then come the
 //! distributions of latency of each cell, then one row for each seed and cell, the cells of a seed
 //! together. A sweep goes on only from a file that says exactly what it would have done itself: the
-//! result is then the same, byte for byte, as if nothing had interrupted it.
+//! result is then the same, byte for byte, as if nothing had interrupted it. Where to stop, and what
+//! has to hold, is no part of what was done: another width or gate may be asked for.
 
 use super::Collected;
 use super::plan::{SweepPlan, Vary};
-use super::report::Ended;
-use super::row::{SeedResult, SeedRow};
+use super::row::{Done, SeedResult, SeedRow};
+use crate::parallel::in_order;
 use acklab_scenario::Counter;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, Write};
+use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
 
 /// Changes whenever files of before cannot be read any more.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// What was swept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,11 +30,9 @@ struct Header {
     settings: Vec<String>,
     vary: Vec<(String, Vec<String>)>,
     faults: Option<String>,
-    until_width: Option<String>,
     first_seed: u64,
     cells: usize,
     seeds_done: u64,
-    narrow_enough: bool,
     counters: Vec<String>,
     text: String,
 }
@@ -63,6 +64,17 @@ pub enum SavedError {
     /// It is of another sweep.
     #[error("it is of another sweep: {}", .0.join("; "))]
     Foreign(Vec<String>),
+    /// It is of another build of acklab, in which histories are others.
+    #[error(
+        "it is of another build of acklab: seed {seed} of {cell} comes to something else now, and \
+         seeds of two builds are no sample of either"
+    )]
+    Rebuilt {
+        /// Name of the first cell that differs.
+        cell: String,
+        /// The seed that was run again.
+        seed: u64,
+    },
 }
 
 impl Header {
@@ -76,11 +88,9 @@ impl Header {
             settings: options.sets.iter().map(ToString::to_string).collect(),
             vary: options.vary.iter().map(|it| (it.path.clone(), it.values.clone())).collect(),
             faults: plan.faults.clone(),
-            until_width: options.until_width.map(|until| until.to_string()),
             first_seed: options.seeds.nth(0),
             cells: plan.cells.len(),
             seeds_done: collected.seeds_done(),
-            narrow_enough: collected.ended == Ended::NarrowEnough,
             counters: Counter::ALL.iter().map(|counter| counter.name().to_owned()).collect(),
             text: plan.text.clone(),
         }
@@ -94,13 +104,12 @@ impl Header {
                 differences.push(format!("{what} is {theirs} there, {ours} here"));
             }
         };
-        let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".to_owned());
+        differ("the file's format", &self.acklab_sweep.to_string(), &FORMAT.to_string());
         differ("the version of acklab", &self.acklab, &ours.acklab);
         differ("the scenario", &self.scenario, &ours.scenario);
         differ("the variant", &self.variant, &ours.variant);
         differ("--set", &joined(&self.settings), &joined(&ours.settings));
         differ("--vary", &grid(&self.vary), &grid(&ours.vary));
-        differ("--until-width", &or_none(&self.until_width), &or_none(&ours.until_width));
         differ("the first seed", &self.first_seed.to_string(), &ours.first_seed.to_string());
         if self.scenario == ours.scenario && self.text != ours.text {
             let line = first_difference(&self.text, &ours.text);
@@ -208,10 +217,41 @@ pub fn read(plan: &SweepPlan, from: impl BufRead) -> Result<Collected, SavedErro
         lines.line += 1;
         return Err(lines.damaged("more rows than its first line says"));
     }
-    if header.narrow_enough {
-        collected.ended = Ended::NarrowEnough;
-    }
     Ok(collected)
+}
+
+/// Runs the first seed of each cell again: a version's number does not tell builds apart, but what a
+/// seed comes to does.
+///
+/// # Errors
+/// [`SavedError::Rebuilt`] if one comes to something else than what is saved.
+pub fn check_first_seed(
+    plan: &SweepPlan,
+    collected: &Collected,
+    jobs: NonZeroUsize,
+) -> Result<(), SavedError> {
+    let seed = plan.seeds().nth(0);
+    let cells = if collected.seeds_done() == 0 { 0 } else { plan.cells.len() as u64 };
+    let mut differs = None;
+    in_order(
+        jobs,
+        cells,
+        |cell| {
+            let cell = &plan.cells[cell as usize];
+            Done::run(&cell.case, &cell.groups, seed).row
+        },
+        |cell, row| match collected.rows[cell as usize].first() == Some(&row) {
+            true => ControlFlow::Continue(()),
+            false => {
+                differs = Some(cell as usize);
+                ControlFlow::Break(())
+            }
+        },
+    );
+    match differs {
+        None => Ok(()),
+        Some(cell) => Err(SavedError::Rebuilt { cell: plan.cells[cell].name.clone(), seed }),
+    }
 }
 
 /// A row has as many numbers as the rows of its cell have.

@@ -163,6 +163,76 @@ pub fn percentile(sorted: &[u64], per_mille: u64) -> u64 {
     sorted[(rank - 1) as usize]
 }
 
+/// How sure a gate has to be: an error is made in one of twenty samples at the most.
+const ERROR: f64 = 0.05;
+
+/// The bounds of Clopper and Pearson (1934) for a proportion: with 95 % confidence it is at least
+/// the first, and with 95 % confidence at most the second. Each is one-sided and exact.
+pub fn exact_bounds(part: u64, whole: u64) -> (f64, f64) {
+    let low = match part {
+        0 => 0.0,
+        part => boundary(|share| at_least(part, whole, share) > ERROR),
+    };
+    let high = match part == whole {
+        true => 1.0,
+        false => boundary(|share| at_most(part, whole, share) <= ERROR),
+    };
+    (rounded(low), rounded(high))
+}
+
+/// Whether a sample shows that the share is at least `level`.
+pub(super) fn shows_at_least(part: u64, whole: u64, level: f64) -> bool {
+    whole > 0 && at_least(part, whole, level) <= ERROR
+}
+
+/// Whether a sample shows that the share is below `level`.
+pub(super) fn shows_less(part: u64, whole: u64, level: f64) -> bool {
+    whole > 0 && at_most(part, whole, level) <= ERROR
+}
+
+/// Where between 0 and 1 something begins to hold.
+fn boundary(holds: impl Fn(f64) -> bool) -> f64 {
+    let (mut short, mut enough) = (0.0, 1.0);
+    for _ in 0..50 {
+        let middle = (short + enough) / 2.0;
+        if holds(middle) { enough = middle } else { short = middle }
+    }
+    enough
+}
+
+/// How probable at least so many of `whole` are, if each is with probability `share`.
+fn at_least(part: u64, whole: u64, share: f64) -> f64 {
+    part.checked_sub(1).map_or(1.0, |less| 1.0 - at_most(less, whole, share))
+}
+
+/// How probable at most so many are. All terms of the binomial distribution are taken as multiples of
+/// the one at `part`: none can be too small for a double, and where one is too large the tail is
+/// nothing.
+fn at_most(part: u64, whole: u64, share: f64) -> f64 {
+    if part >= whole {
+        return 1.0;
+    }
+    let odds = share / (1.0 - share);
+    let down = (1..=part).rev().map(|it| it as f64 / (whole - it + 1) as f64 / odds);
+    let up = (part..whole).map(|it| (whole - it) as f64 / (it + 1) as f64 * odds);
+    let (low, high) = (1.0 + terms(down), terms(up));
+    if low.is_infinite() { 1.0 } else { low / (low + high) }
+}
+
+/// The sum of the terms that have these ratios, as far as they matter.
+fn terms(ratios: impl Iterator<Item = f64>) -> f64 {
+    let (mut term, mut sum) = (1.0_f64, 0.0_f64);
+    for ratio in ratios {
+        term *= ratio;
+        sum += term;
+        // Ratios only fall: what comes is less than a geometric series.
+        if sum.is_infinite() || ratio < 1.0 && term < (1.0 - ratio) * (1.0 + sum) * 1e-17 {
+            break;
+        }
+    }
+    sum
+}
+
 /// How many seeds would show that a share is at least `level`, if it stays what it is; `None` if
 /// no number would.
 pub fn seeds_to_show(held: u64, of: u64, level: f64) -> Option<u64> {
@@ -170,10 +240,13 @@ pub fn seeds_to_show(held: u64, of: u64, level: f64) -> Option<u64> {
     if of == 0 || share <= level {
         return None;
     }
-    let shows = |seeds: u64| score_ends(share, seeds as f64).0 >= level;
+    let shows = |seeds: u64| {
+        let held = u128::from(held) * u128::from(seeds) / u128::from(of);
+        shows_at_least(held as u64, seeds, level)
+    };
     let mut enough = of;
     while !shows(enough) {
-        enough = enough.checked_mul(2).filter(|&seeds| seeds < 1 << 40)?;
+        enough = enough.checked_mul(2).filter(|&seeds| seeds < 1 << 32)?;
     }
     let mut short = 0;
     while enough - short > 1 {

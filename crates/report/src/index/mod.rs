@@ -30,6 +30,15 @@ pub struct Summary {
     /// The seeds of a sweep: `0..200`.
     #[serde(default)]
     pub seeds: Option<String>,
+    /// What a sweep varies.
+    #[serde(default)]
+    pub varied: Vec<String>,
+    /// How many of its seeds a sweep has run.
+    #[serde(default)]
+    pub seeds_done: Option<u64>,
+    /// Nobody interrupted it.
+    #[serde(default = "complete")]
+    pub is_complete: bool,
     /// Version of the brokers.
     #[serde(default)]
     pub kafka: String,
@@ -44,6 +53,10 @@ pub struct Summary {
     /// The command that makes the same history again.
     #[serde(default)]
     pub command: Option<String>,
+}
+
+fn complete() -> bool {
+    true
 }
 
 /// A number that carries a verdict.
@@ -203,11 +216,20 @@ fn line(entry: &Entry) -> Line<'_> {
     if let Some(variant) = &summary.variant {
         title.push_str(&format!(", {variant}"));
     }
+    if !summary.varied.is_empty() {
+        title.push_str(&format!(", {} varied", summary.varied.join(" and ")));
+    }
     if let Some(seed) = summary.seed {
         title.push_str(&format!(", seed {seed}"));
     }
     if let Some(seeds) = &summary.seeds {
         title.push_str(&format!(", seeds {seeds}"));
+    }
+    if !summary.is_complete {
+        let done = summary
+            .seeds_done
+            .map_or_else(String::new, |done| format!(" after {}", counted(done, "seed")));
+        title.push_str(&format!(", interrupted{done}"));
     }
     Line { link: link(&entry.file), title, file: &entry.file, summary }
 }

@@ -51,6 +51,15 @@ fn reports_are_sorted_and_others_counted() {
 }
 
 #[test]
+fn a_title_says_which_sweep_it_is() {
+    let sweep = json!({"kind": "sweep", "scenario": "a", "variant": "acks=all", "sentence": "None.",
+        "varied": ["linger.ms", "kafka"], "seeds": "0..200", "seeds_done": 20, "is_complete": false});
+    let html = page(&Folder::of([file("sweep.html", report(sweep))]));
+    let title = "a, acks=all, linger.ms and kafka varied, seeds 0..200, interrupted after 20 seeds";
+    assert!(html.contains(title), "{html}");
+}
+
+#[test]
 fn nothing_of_a_folder_becomes_markup_or_leaves_it() {
     let name = "javascript:alert(1)//<script>.html";
     let folder = Folder::of([file(name, report(run(HOSTILE, 7)))]);

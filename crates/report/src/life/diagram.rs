@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::deed::Deed;
 use super::edges::{Causality, WORLD};
 use super::story::{Mark, Story, Told};
-use super::witness::{Seen, Step};
+use super::witness::{Seen, Step, Turn};
 
 /// So many messages in a row are followed back from a step to the step that they come from.
 const HOPS_SHOWN: usize = 4;
@@ -101,8 +101,8 @@ pub struct Message {
 pub struct Stretch {
     /// Which column.
     pub column: usize,
-    /// From this row on.
-    pub from: usize,
+    /// From this row on; none if it had begun before the first one.
+    pub from: Option<usize>,
     /// To this row; none if it lasts.
     pub to: Option<usize>,
 }
@@ -354,19 +354,9 @@ impl<'a> Builder<'a> {
             columns: columns.collect(),
             rows,
             messages: self.messages(chains),
-            copies: self.stretches(steps, column, copy_begins, |deed| deed == Deed::Dropped),
-            deaths: self.stretches(
-                steps,
-                column,
-                |deed| deed == Deed::Stopped,
-                |deed| deed == Deed::Started,
-            ),
-            pauses: self.stretches(
-                steps,
-                column,
-                |deed| deed == Deed::Paused,
-                |deed| matches!(deed, Deed::Resumed | Deed::Stopped),
-            ),
+            copies: self.copies(steps, column),
+            deaths: self.spells(column, Deed::Stopped, &[Deed::Started]),
+            pauses: self.spells(column, Deed::Paused, &[Deed::Resumed, Deed::Stopped]),
         }
     }
 
@@ -405,26 +395,63 @@ impl<'a> Builder<'a> {
         messages
     }
 
-    /// Parts of columns from one deed to another of the same process.
-    fn stretches(
+    /// While a broker holds a copy, as far as the steps that are told say so.
+    fn copies(
         &self,
         steps: &[(usize, Option<(Mark, &'static str)>)],
         column: impl Fn(NodeId) -> Option<usize>,
-        begins: impl Fn(Deed) -> bool,
-        ends: impl Fn(Deed) -> bool,
     ) -> Vec<Stretch> {
-        let mut stretches: Vec<Stretch> = Vec::new();
+        let mut copies: Vec<Stretch> = Vec::new();
         for (row, spot) in self.spots.iter().enumerate() {
             let deed = spot.told.and_then(|told| self.seen.steps[steps[told].0].deed);
             let (Some(deed), Some(column)) = (deed, column(spot.node)) else { continue };
-            let open = stretches.iter_mut().find(|of| of.column == column && of.to.is_none());
+            let open = copies.iter_mut().find(|of| of.column == column && of.to.is_none());
             match open {
-                Some(open) if ends(deed) => open.to = Some(row),
-                None if begins(deed) => stretches.push(Stretch { column, from: row, to: None }),
+                Some(open) if deed == Deed::Dropped => open.to = Some(row),
+                None if copy_begins(deed) => {
+                    copies.push(Stretch { column, from: Some(row), to: None });
+                }
                 Some(_) | None => {}
             }
         }
-        stretches
+        copies
+    }
+
+    /// While a process is dead or stands still, whether or not the life tells it.
+    fn spells(
+        &self,
+        column: impl Fn(NodeId) -> Option<usize>,
+        begins: Deed,
+        ends: &[Deed],
+    ) -> Vec<Stretch> {
+        let mut spells: Vec<Stretch> = Vec::new();
+        for turn in self.seen.turns.iter() {
+            let Some(column) = column(turn.node) else { continue };
+            let open = spells.iter().position(|of| of.column == column && of.to.is_none());
+            match (open, self.row_of(turn)) {
+                (None, Some(row)) if turn.deed == begins => {
+                    let is_before = row == 0 && !self.is_in(turn, row);
+                    let from = (!is_before).then_some(row);
+                    spells.push(Stretch { column, from, to: None });
+                }
+                (Some(open), row) if ends.contains(&turn.deed) => spells[open].to = row,
+                _ => {}
+            }
+        }
+        // What was over before the first row is of no interest, nor is what is on no row.
+        spells.retain(|of| of.to != of.from.or(Some(0)));
+        spells
+    }
+
+    /// The row of an event, or else the first one that is not before it.
+    fn row_of(&self, turn: &Turn) -> Option<usize> {
+        let own = (0..self.spots.len()).find(|&row| self.is_in(turn, row));
+        own.or_else(|| self.spots.iter().position(|spot| spot.at >= turn.at))
+    }
+
+    fn is_in(&self, turn: &Turn, row: usize) -> bool {
+        let spot = &self.spots[row];
+        (spot.event, spot.node) == (turn.event, turn.node)
     }
 }
 

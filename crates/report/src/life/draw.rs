@@ -11,6 +11,7 @@ use super::diagram::{Diagram, Message, Row, Stretch};
 use super::story::Mark;
 use crate::plot::{
     Canvas, Drawing, FONT, Fill, Ink, Lettering, PIXEL, Point, Stroke, Width, cut, text_width,
+    wrapped,
 };
 
 const RADIUS: i32 = 9 * PIXEL;
@@ -134,21 +135,6 @@ impl Layout {
     }
 }
 
-/// Words in lines that are at most so wide.
-fn wrapped(words: &str, width: i32) -> Vec<String> {
-    let mut lines: Vec<String> = vec![String::new()];
-    for word in words.split(' ') {
-        let line = lines.last_mut().expect("there is always a line");
-        let longer = if line.is_empty() { word.to_owned() } else { format!("{line} {word}") };
-        if text_width(&longer) <= width || line.is_empty() {
-            *line = longer;
-        } else {
-            lines.push(word.to_owned());
-        }
-    }
-    lines.iter().map(|line| cut(line, width)).collect()
-}
-
 struct Picture<'a> {
     canvas: &'a Canvas,
     diagram: &'a Diagram,
@@ -228,7 +214,7 @@ impl Picture<'_> {
     }
 
     fn extent(&self, stretch: &Stretch) -> (i32, i32) {
-        let top = self.layout.rows[stretch.from];
+        let top = stretch.from.map_or(HEAD - 8 * PIXEL, |row| self.layout.rows[row]);
         let bottom = stretch.to.map_or(self.layout.bottom, |row| self.layout.rows[row]);
         (top, bottom)
     }

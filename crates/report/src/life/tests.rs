@@ -13,7 +13,7 @@ use std::fmt::Write;
 
 use super::deed::Deed;
 use super::story::{STEPS_SHOWN, Told, story};
-use super::witness::Step;
+use super::witness::{Step, Turn};
 use super::*;
 
 // ---- a figure as text ---------------------------------------------------------------------------
@@ -30,7 +30,9 @@ fn text_of(model: &LifeModel) -> String {
         for column in 0..columns.len() {
             let within = |all: &[diagram::Stretch]| {
                 all.iter().any(|of| {
-                    of.column == column && of.from <= index && of.to.is_none_or(|to| index < to)
+                    of.column == column
+                        && of.from.is_none_or(|from| from <= index)
+                        && of.to.is_none_or(|to| index < to)
                 })
             };
             let line = match (within(deaths), within(pauses), within(copies)) {
@@ -211,7 +213,7 @@ fn lost(steps: Vec<Step>) -> Seen {
         epoch: None,
         evidence: Evidence { group: GroupEvidence::default(), ..Evidence::default() },
     };
-    Seen { anomaly, life, steps }
+    Seen { anomaly, life, steps, turns: [].into() }
 }
 
 fn causality(events: &[(u64, u64, i64, u16, EdgeKind)]) -> Causality {
@@ -337,6 +339,46 @@ fn a_chain_of_messages_is_drawn_if_it_is_short() {
     "#]]
     .assert_eq(&text_of(&model));
     assert_eq!(model.diagram.rows.last().unwrap().step.as_ref().unwrap().unseen_messages, 36);
+}
+
+#[test]
+fn who_was_dead_or_stood_still_before_the_first_step_is_drawn_so() {
+    let turn = |millis, node, deed| Turn {
+        at: SimTime::from_millis(millis),
+        event: EventId(1_000 + millis as u64),
+        node: NodeId(node),
+        deed,
+    };
+    let causality = causality(&[(1, 0, 10, 0, TIMER), (2, 0, 20, 1, TIMER), (3, 0, 30, 2, TIMER)]);
+    let mut seen = lost(vec![
+        step(1, 10, 0, Deed::Acked),
+        step(2, 20, 1, Deed::Leads),
+        step(3, 30, 2, Deed::Copied),
+        step(2, 40, 1, Deed::Dropped),
+    ]);
+    // Broker 1 stood still before and does so again at the end; broker 2 was killed while it did.
+    seen.turns = [
+        turn(1, 1, Deed::Paused),
+        turn(2, 1, Deed::Resumed),
+        turn(3, 2, Deed::Paused),
+        turn(4, 2, Deed::Stopped),
+        turn(5, 1, Deed::Paused),
+        turn(15, 1, Deed::Resumed),
+        turn(25, 2, Deed::Started),
+        turn(50, 1, Deed::Paused),
+    ]
+    .into();
+    let shown =
+        diagram::diagram(&seen, &story(&seen, &Causality::default()), &causality, &header());
+    let model = LifeModel { record: "shop#1".to_owned(), diagram: shown, steps: Vec::new() };
+    expect![[r#"
+                         shop        broker 1      broker 2
+        0.010000 s      1 acked          '
+        0.020000 s         │          2 leads
+        0.030000 s         │             │         3 copied
+        0.040000 s         │          4 lost           ║
+    "#]]
+    .assert_eq(&text_of(&model));
 }
 
 fn header() -> acklab_vocab::trace::RunHeader {

@@ -6,6 +6,7 @@ use acklab_vocab::ids::{EventId, NodeId, TopicPartition};
 use acklab_vocab::record::RecordBatch;
 use acklab_vocab::time::SimTime;
 use acklab_vocab::trace::{Edge, Observer, RunHeader, Stamped, TraceEvent};
+use std::sync::Arc;
 
 use super::deed::Deed;
 use super::edges::Causality;
@@ -29,11 +30,25 @@ pub struct Step {
     pub holders: Option<String>,
 }
 
+/// A process ended, began, stood still or went on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// When.
+    pub at: SimTime,
+    /// In which event.
+    pub event: EventId,
+    /// Which process.
+    pub node: NodeId,
+    /// Which of the four.
+    pub deed: Deed,
+}
+
 /// Follows several records, and the causes of all events from the first one's creation on.
 #[derive(Debug)]
 pub struct Witnesses {
     causality: Causality,
     is_awake: bool,
+    turns: Vec<Turn>,
     all: Vec<Witness>,
 }
 
@@ -42,15 +57,17 @@ impl Witnesses {
     #[must_use]
     pub fn new(anomalies: &[Anomaly]) -> Self {
         let all = anomalies.iter().cloned().map(Witness::new).collect();
-        Witnesses { causality: Causality::default(), is_awake: false, all }
+        let (causality, turns) = (Causality::default(), Vec::new());
+        Witnesses { causality, is_awake: false, turns, all }
     }
 
     /// What they have seen, and which event led to which.
     #[must_use]
     pub fn finish(mut self, verdict: &Verdict) -> (Causality, Vec<Seen>) {
         self.causality.finish();
-        let seen = self.all.into_iter().map(|witness| witness.finish(verdict)).collect();
-        (self.causality, seen)
+        let turns: Arc<[Turn]> = self.turns.into();
+        let seen = |witness: Witness| witness.finish(verdict, Arc::clone(&turns));
+        (self.causality, self.all.into_iter().map(seen).collect())
     }
 }
 
@@ -63,6 +80,8 @@ pub struct Seen {
     pub life: Life,
     /// The steps, each with its event.
     pub steps: Vec<Step>,
+    /// Of all processes, from before the record was created.
+    pub turns: Arc<[Turn]>,
 }
 
 impl Observer for Witnesses {
@@ -72,6 +91,11 @@ impl Observer for Witnesses {
 
     fn observe(&mut self, stamped: &Stamped) {
         self.causality.observe(stamped);
+        let deed = Deed::of(&stamped.event);
+        if matches!(deed, Deed::Stopped | Deed::Started | Deed::Paused | Deed::Resumed) {
+            let (at, event, node) = (stamped.at, stamped.cause, stamped.node);
+            self.turns.push(Turn { at, event, node, deed });
+        }
         for witness in &mut self.all {
             self.is_awake |= witness.observe(stamped);
         }
@@ -162,8 +186,8 @@ impl Witness {
         Some(format!("a later record, {later}, is appended before it, at {place}@{offset}"))
     }
 
-    fn finish(self, verdict: &Verdict) -> Seen {
+    fn finish(self, verdict: &Verdict, turns: Arc<[Turn]>) -> Seen {
         let life = self.biographer.finish(verdict);
-        Seen { anomaly: self.anomaly, life, steps: self.steps }
+        Seen { anomaly: self.anomaly, life, steps: self.steps, turns }
     }
 }

@@ -76,7 +76,12 @@ pub const REPLICATION_TERMS: &[Term] = &[
         "A number that grows with every leader of a partition; a replica with an older one is \
          refused.",
     ),
-    term("leaderless", "No running broker leads the partition: nothing can be written or read."),
+    term(
+        "without a working leader",
+        "From the moment at which a partition's leader ends, stands still or is deposed until a \
+         broker knows that it leads: nothing can be written or read. The election comes a little \
+         before the end of it.",
+    ),
     term(
         "fenced",
         "The controller has not heard from a broker for too long and takes its leaderships away.",
@@ -141,5 +146,9 @@ pub const SWEEP_TERMS: &[Term] = &[
         "paired comparison",
         "The difference between two cells seed by seed, so that the weather of a seed cancels out.",
     ),
-    term("frontier", "The cells that no other cell beats in both cost and safety."),
+    term(
+        "frontier",
+        "The cells that no other one beats: better in time, share of histories, number of records or \
+         records not acked, and worse in none.",
+    ),
 ];

@@ -10,10 +10,10 @@ use super::{
     GROUP_TERMS, Html, Page, RECORD_TERMS, REPLICATION_TERMS, SHARING_TERMS, Section, Term, shell,
 };
 use crate::life::{self, LifeFigure};
-use crate::plot::micros;
 use crate::run::model::{Head, Representative, RunPage};
-use crate::run::{self, Commands};
+use crate::run::{self, Commands, Limits};
 use acklab_experiment::{Case, Defect, Outcome};
+use acklab_verdict::names::grouped;
 use acklab_verdict::{Anomaly, Verdict};
 use askama::Template;
 
@@ -34,12 +34,27 @@ pub struct Report {
 /// # Errors
 /// [`Defect`] if the simulator panics.
 pub fn report(case: &Case, seed: u64, say: Commands<'_>) -> Result<Report, Defect> {
-    let (page, outcome) = run::run_page(case, seed, say)?;
+    let followed = run::follow(case, seed)?;
+    let verdict = &followed.outcome.verdict;
+    let mut limits = Limits::FULL;
+    let mut page = followed.page(case, say, limits);
     let shown = page.representatives.shown.iter();
-    let anomalies: Vec<Anomaly> = shown.filter_map(|one| anomaly(&outcome.verdict, one)).collect();
-    let lives = life::figures(case, &outcome.verdict, &anomalies)?;
-    Ok(Report { html: html(&page, &lives), sentence: page.head.sentence, outcome })
+    let anomalies: Vec<Anomaly> = shown.filter_map(|one| anomaly(verdict, one)).collect();
+    let lives = life::figures(case, verdict, &anomalies)?;
+    let html = loop {
+        let lives = &lives[..lives.len().min(page.representatives.shown.len())];
+        let html = html(&page, lives);
+        match limits.half().filter(|_| html.len() > LARGEST) {
+            Some(half) => limits = half,
+            None => break html,
+        }
+        page = followed.page(case, say, limits);
+    };
+    Ok(Report { html, sentence: page.head.sentence, outcome: followed.outcome })
 }
+
+/// So many bytes a page has at most.
+pub const LARGEST: usize = 2_000_000;
 
 fn anomaly(verdict: &Verdict, of: &Representative) -> Option<Anomaly> {
     let is_it = |anomaly: &&Anomaly| {
@@ -96,11 +111,17 @@ fn top(head: &Head) -> Html {
     let (answer, rest) = first_sentence(&head.sentence);
     Html::of(&Top {
         head,
-        simulated: micros(head.simulated_us / 1_000_000 * 1_000_000),
+        simulated: simulated(head.simulated_us),
         answer,
         rest,
         unmet: unmet(head),
     })
+}
+
+/// `12.3 s`, as `acklab run` says it: what is past the tenth is left out.
+fn simulated(micros: u64) -> String {
+    let tenths = micros / 100_000;
+    format!("{}.{} s", grouped(tenths / 10), tenths % 10)
 }
 
 /// What did not hold, each in a line.
@@ -135,11 +156,28 @@ fn first_sentence(text: &str) -> (&str, &str) {
 
 fn time_section(page: &RunPage) -> Html {
     Html::join([
+        shortened(page),
         state::state(page),
         time::panels(page),
         time::percentiles(page),
         tables::timeline(page),
     ])
+}
+
+/// What is said of a run that is too large to be shown as a whole.
+fn shortened(page: &RunPage) -> Html {
+    let mut said = Html::default();
+    if page.shortened > 1 {
+        said.paragraph(&format!(
+            "This run is larger than a page: figures, tables and the slider have at most {} of the \
+             detail that others have. The verdict and every count are of the whole run.",
+            match page.shortened {
+                2 => "half".to_owned(),
+                many => format!("a {many}th"),
+            }
+        ));
+    }
+    said
 }
 
 #[derive(Template)]
@@ -211,6 +249,11 @@ fn slider_data(page: &RunPage) -> serde_json::Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_length_of_a_run_is_the_one_that_run_prints() {
+        assert_eq!([12_349_999, 12_350_000, 99].map(simulated), ["12.3 s", "12.3 s", "0.0 s"]);
+    }
 
     #[test]
     fn the_first_sentence_is_the_answer() {

@@ -11,7 +11,13 @@ const SHEET: &str = include_str!("../../templates/style.css");
 pub fn sheet() -> String {
     let class = |ink: Ink| {
         let (number, name) = (ink.number(), ink.name());
-        format!(".s{number}{{stroke:var(--{name});fill:none}}.f{number}{{fill:var(--{name})}}")
+        let class =
+            format!(".s{number}{{stroke:var(--{name});fill:none}}.f{number}{{fill:var(--{name})}}");
+        if !ink.is_of_data() {
+            return class;
+        }
+        // Letters are thinner than lines and areas, so they need more contrast.
+        format!("{class}text.f{number}{{fill:color-mix(in srgb,var(--{name}) 65%,var(--text))}}")
     };
     let inks: String = Ink::ALL.into_iter().map(class).collect();
     SHEET.replace("{{inks}}", &inks)

@@ -197,6 +197,22 @@ fn width_of(letter: char) -> i32 {
     }
 }
 
+/// Words in lines that are at most so wide.
+#[must_use]
+pub fn wrapped(words: &str, width: i32) -> Vec<String> {
+    let mut lines: Vec<String> = vec![String::new()];
+    for word in words.split(' ') {
+        let line = lines.last_mut().expect("there is always a line");
+        let longer = if line.is_empty() { word.to_owned() } else { format!("{line} {word}") };
+        if text_width(&longer) <= width || line.is_empty() {
+            *line = longer;
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines.iter().map(|line| cut(line, width)).collect()
+}
+
 /// Words cut so that they are at most this wide; what is cut is shown by an ellipsis.
 #[must_use]
 pub fn cut(words: &str, width: i32) -> String {

@@ -72,6 +72,12 @@ impl Ink {
     pub const SERIES: [Ink; 7] =
         [Ink::Blue, Ink::Orange, Ink::Green, Ink::Purple, Ink::Sky, Ink::Vermillion, Ink::Grey];
 
+    /// It colours data, and the words that name them.
+    #[must_use]
+    pub fn is_of_data(self) -> bool {
+        Ink::SERIES.contains(&self) || self == Ink::Yellow
+    }
+
     /// The ink of the series at this position, from the first again when they are used up.
     #[must_use]
     pub fn of_series(position: usize) -> Ink {

@@ -14,14 +14,18 @@ mod scale;
 mod time;
 
 pub use canvas::{
-    Anchor, Canvas, Drawing, FONT, Lettering, PIXEL, Point, cut, escaped, text_width,
+    Anchor, Canvas, Drawing, FONT, Lettering, PIXEL, Point, cut, escaped, text_width, wrapped,
 };
-pub use cells::{Distribution, DotRow, HeatMap, Trade, distributions, dots, heat_map, trade_off};
+pub use cells::{
+    Distribution, DotRow, HeatMap, Trade, distributions, dots, heading, heading_of, heat_map,
+    trade_off,
+};
 pub use curve::{Curve, percentile_curve};
 pub use figure::{Figure, Width};
 pub use ink::{Fill, Ink, Stroke};
 pub use plane::{Frame, Plane, apart, stepped};
 pub use scale::{Scale, Unit, instant, micros};
 pub use time::{
-    Bar, Layer, Panel, Shape, SpanRow, Strip, packed, panel, panel_over_rows, span_rows, strips,
+    Bar, Layer, MOST_ROWS, Panel, Shape, SpanRow, Strip, packed, panel, panel_over_rows, span_rows,
+    strips,
 };

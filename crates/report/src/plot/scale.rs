@@ -69,12 +69,12 @@ fn decimal(value: u64, whole: u64) -> String {
     format!("{}.{}", grouped(units), digits.trim_end_matches('0'))
 }
 
-/// A duration in the unit that a person would choose: `250 µs`, `1.5 ms`, `12 s`, `2 min`.
+/// A duration in the unit that a person would choose: `250 us`, `1.5 ms`, `12 s`, `2 min`.
 #[must_use]
 pub fn micros(value: u64) -> String {
     match value {
         0 => "0".to_owned(),
-        1..1_000 => format!("{value} µs"),
+        1..1_000 => format!("{value} us"),
         1_000..1_000_000 => format!("{} ms", decimal(three_digits(value), 1_000)),
         1_000_000..120_000_000 => format!("{} s", decimal(three_digits(value), 1_000_000)),
         _ => {
@@ -198,7 +198,7 @@ mod tests {
     fn values_carry_their_units() {
         let micros = |value| Unit::Micros.label(value);
         assert_eq!(micros(0), "0");
-        assert_eq!(micros(250), "250 µs");
+        assert_eq!(micros(250), "250 us");
         assert_eq!(micros(1_500), "1.5 ms");
         assert_eq!(micros(3_327), "3.33 ms");
         assert_eq!(micros(9_154_321), "9.15 s");
@@ -231,7 +231,7 @@ mod tests {
         assert_eq!(ticks(linear(Unit::Count, -3, 4), 4), "−2 · 0 · 2 · 4");
         let log = Scale::logarithmic(Unit::Micros, 900, 9_150_000);
         assert_eq!(ticks(log, 6), "1 ms · 10 ms · 100 ms · 1 s · 10 s");
-        assert_eq!(ticks(Scale::logarithmic(Unit::Micros, 0, 0), 6), "1 µs · 2 µs");
+        assert_eq!(ticks(Scale::logarithmic(Unit::Micros, 0, 0), 6), "1 us · 2 us");
         assert_eq!(log.place(0), log.place(500));
     }
 }

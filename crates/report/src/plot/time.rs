@@ -4,7 +4,7 @@
 //! in all of them. What goes through all of them, faults, outages and the slider's rule, is no part
 //! of a drawing: the page lays it behind them, from the first to the last.
 
-use super::canvas::{Canvas, Drawing, FONT, Lettering, PIXEL, cut, text_width};
+use super::canvas::{Canvas, Drawing, FONT, Lettering, PIXEL, cut, text_width, wrapped};
 use super::figure::Width;
 use super::ink::{Fill, Ink, Stroke};
 use super::plane::{Frame, Plane, apart, stepped};
@@ -81,6 +81,8 @@ pub struct Bar {
 pub struct SpanRow {
     /// Its name, at the right end.
     pub label: String,
+    /// A line of words over the whole width, which belongs to the next row.
+    pub heading: String,
     /// Its spans.
     pub bars: Vec<Bar>,
     /// Instants, each with what it says when one points at it.
@@ -267,6 +269,9 @@ fn draw_row(canvas: &Canvas, plane: &Plane<'_>, row: &SpanRow, top: i32) {
     let middle = top + ROW / 2;
     let across = |at: i64| plane.point(at, plane.up.from).0;
     let end = plane.frame().across.end;
+    if !row.heading.is_empty() {
+        canvas.text((4 * PIXEL, middle), &row.heading, Lettering::start(Ink::Text));
+    }
     for bar in &row.bars {
         let (from, to) = (across(bar.from), across(bar.to));
         let to = to.max(from + 2 * PIXEL);
@@ -315,14 +320,28 @@ fn where_there_is_room(
     }
 }
 
-/// Spans laid in as few rows as keep them, and the words beside them, from covering each other.
+/// Spans laid in as few rows as keep them, and the words beside them, from covering each other. What
+/// would need more than [`MOST_ROWS`] of them shares the last one, without words.
 #[must_use]
 pub fn packed(end: i64, bars: Vec<Bar>, width: Width) -> Vec<SpanRow> {
     let (left, right) = time_margins(width);
     let per_unit =
         |units: i32| i64::from(units).saturating_mul(end.max(1)) / i64::from((right - left).max(1));
     let mut rows: Vec<(i64, SpanRow)> = Vec::new();
-    for bar in bars {
+    let mut without_words = SpanRow::default();
+    for mut bar in bars {
+        if rows.len() >= MOST_ROWS {
+            bar.words.clear();
+            without_words.bars.push(bar);
+            continue;
+        }
+        if let Some(lines) = above(&bar, end, width) {
+            let heading = |heading| (i64::MAX, SpanRow { heading, ..SpanRow::default() });
+            rows.extend(lines.into_iter().map(heading));
+            bar.words.clear();
+            rows.push((i64::MAX, SpanRow { bars: vec![bar], ..SpanRow::default() }));
+            continue;
+        }
         let room = per_unit(text_width(&bar.words) + 16 * PIXEL);
         let inside = bar.to - bar.from >= room;
         let free_from = if inside { bar.to } else { bar.to.saturating_add(room) };
@@ -340,7 +359,22 @@ pub fn packed(end: i64, bars: Vec<Bar>, width: Width) -> Vec<SpanRow> {
             }
         }
     }
-    rows.into_iter().map(|(_, row)| row).collect()
+    let rest = Some(without_words).filter(|row| !row.bars.is_empty());
+    rows.into_iter().map(|(_, row)| row).chain(rest).collect()
+}
+
+/// So many rows have words, and their headings.
+pub const MOST_ROWS: usize = 12;
+
+/// Words that fit neither into their span nor beside it stand above it, in lines.
+fn above(bar: &Bar, end: i64, width: Width) -> Option<Vec<String>> {
+    let (left, right) = time_margins(width);
+    let across = |at: i64| i64::from(left) + i64::from(right - left) * at / end.max(1);
+    let (from, to) = (across(bar.from), across(bar.to));
+    let gap = i64::from(10 * PIXEL);
+    let room = [i64::from(right) - to, from, to - from].into_iter().max()? - gap;
+    let most = width.beside_caption() - 8 * PIXEL;
+    (i64::from(text_width(&bar.words)) > room).then(|| wrapped(&bar.words, most))
 }
 
 #[cfg(test)]
@@ -377,10 +411,32 @@ mod tests {
     }
 
     #[test]
+    fn what_needs_too_many_rows_shares_the_last_one() {
+        let all = (0..40).map(|at| bar(at * 3, at * 3 + 100, "kill broker 1")).collect();
+        let rows = packed(1_000, all, Width::Wide);
+        let bars: usize = rows.iter().map(|row| row.bars.len()).sum();
+        assert_eq!((rows.len(), bars), (MOST_ROWS + 1, 40), "none is missing");
+        let last = &rows[MOST_ROWS];
+        assert!(last.bars.iter().all(|bar| bar.words.is_empty() && !bar.title.is_empty()));
+    }
+
+    #[test]
+    fn words_that_fit_nowhere_stand_above_their_span_and_are_never_cut() {
+        let long = "cut between broker 1, shop and broker 2, broker 3, controller 1, controller 2";
+        let rows = packed(1_000, vec![bar(300, 700, long), bar(750, 800, "kill")], Width::Narrow);
+        let words: Vec<&str> = rows.iter().map(|row| row.heading.as_str()).collect();
+        assert_eq!(words.join(" ").trim(), long, "in lines above the span, then the next one");
+        assert!(rows.len() >= 4 && rows[rows.len() - 2].bars[0].words.is_empty(), "{rows:?}");
+        assert_eq!(packed(1_000, vec![bar(300, 700, long)], Width::Wide).len(), 2);
+        assert_eq!(packed(1_000, vec![bar(0, 900, "kill broker 1")], Width::Narrow).len(), 1);
+    }
+
+    #[test]
     fn hostile_words_stay_words_in_both_drawings() {
         let evil = "<script>\"&'";
         let row = SpanRow {
             label: evil.to_owned(),
+            heading: evil.to_owned(),
             bars: vec![bar(0, 900, evil)],
             marks: vec![(5, Ink::Blue, evil.to_owned())],
         };

@@ -1,10 +1,11 @@
-//! Spans of time that go through all panels: faults, spells without a leader, rebalances,
+//! Spans of time that go through all panels: faults, spells without a working leader, rebalances,
 //! standstills. Spans of one kind that touch are one band.
 
 use acklab_verdict::{Verdict, names};
 use acklab_vocab::ids::TopicPartition;
 use std::collections::BTreeMap;
 
+use super::limits::{Limits, clipped};
 use super::model::{Axis, Band, BandKind, Listed};
 use super::recorder::{ApplicationTracks, Recording};
 use super::track::micros;
@@ -13,10 +14,17 @@ use super::track::micros;
 const SHOWN_OF_A_KIND: usize = 40;
 /// So many partitions of one band are named.
 const NAMED: usize = 2;
+/// So many letters of the description of a fault are shown.
+pub const LABEL: usize = 200;
 
 /// All bands, by start.
 #[must_use]
-pub fn bands(recording: &Recording, verdict: &Verdict, axis: &Axis) -> Listed<Band> {
+pub fn bands(
+    recording: &Recording,
+    verdict: &Verdict,
+    axis: &Axis,
+    limits: Limits,
+) -> Listed<Band> {
     let kinds = [
         faults(recording, axis),
         leaderless(recording, verdict, axis),
@@ -26,7 +34,7 @@ pub fn bands(recording: &Recording, verdict: &Verdict, axis: &Axis) -> Listed<Ba
     let mut all = Listed::default();
     for mut bands in kinds {
         bands.sort_by_key(|band| (std::cmp::Reverse(band.to_us - band.from_us), band.from_us));
-        let mut shown = Listed::first(bands, SHOWN_OF_A_KIND);
+        let mut shown = Listed::first(bands, limits.of(SHOWN_OF_A_KIND));
         all.shown.append(&mut shown.shown);
         all.left_out += shown.left_out;
     }
@@ -40,7 +48,7 @@ fn faults(recording: &Recording, axis: &Axis) -> Vec<Band> {
         from_us: fault.from_us,
         to_us: fault.to_us.unwrap_or(axis.end_us),
         is_open: fault.to_us.is_none(),
-        label: fault.description.to_string(),
+        label: clipped(&fault.description, LABEL),
     });
     bands.collect()
 }
@@ -97,7 +105,7 @@ fn leaderless(recording: &Recording, verdict: &Verdict, axis: &Axis) -> Vec<Band
             from_us,
             to_us,
             is_open: to_us >= axis.end_us,
-            label: format!("{which} without a leader"),
+            label: format!("{which} without a working leader"),
         }
     });
     bands.collect()
@@ -130,8 +138,7 @@ fn rebalances(verdict: &Verdict, axis: &Axis) -> Vec<Band> {
 }
 
 /// Stretches in which an application could not work on some partition, and which partitions.
-#[must_use]
-pub fn standstills_of(application: &ApplicationTracks, axis: &Axis) -> Vec<(u64, u64, Vec<usize>)> {
+fn standstills_of(application: &ApplicationTracks, axis: &Axis) -> Vec<(u64, u64, Vec<usize>)> {
     let all = application.readings.iter().flat_map(|reading| {
         let spells = reading.standstill.spells(axis.end_us);
         spells.into_iter().map(|(from, to)| (from, to, reading.partition))

@@ -2,10 +2,12 @@
 
 use acklab_verdict::cause::Promise;
 use acklab_verdict::names::{self, grouped, percent};
+use acklab_verdict::transactions::TransactionCounts;
 use acklab_verdict::{Anomaly, CauseCount, GroupCounts, ReaderCounts, RecordCounts, Verdict};
 
 use super::head::{Commands, explain_options, of_kind};
 use super::ledger::Ledger;
+use super::limits::Limits;
 use super::model::{CauseRow, CountRow, CountTable, Fates, Listed, PromiseWord, Representative};
 
 /// So many rows of a table are shown.
@@ -53,21 +55,32 @@ const READERS: [Column<ReaderCounts>; 5] = [
     ("stopped", |of| of.stopped),
 ];
 
+const TRANSACTIONS: [Column<TransactionCounts>; 5] = [
+    ("begun", |of| of.begun),
+    ("committed", |of| of.committed),
+    ("aborted", |of| of.aborted),
+    ("of these, by a coordinator", |of| of.aborted_by_coordinator),
+    ("unknown", |of| of.unknown),
+];
+
 /// The counts of a run as tables.
 #[must_use]
-pub fn fates(verdict: &Verdict) -> Fates {
+pub fn fates(verdict: &Verdict, limits: Limits) -> Fates {
     let all = ("all".to_owned(), verdict.records);
     let producers = verdict.producers.iter().filter(|_| verdict.producers.len() > 1);
     let producers =
         std::iter::once(all).chain(producers.map(|(name, counts)| (name.clone(), *counts)));
     let topics = verdict.topics.iter().map(|(name, counts)| (name.clone(), *counts));
     let groups = verdict.groups.iter().map(|(name, group)| (name.clone(), group.counts));
+    let transactions = Some(verdict.transactions).filter(|of| of.begun > 0);
+    let transactions = transactions.into_iter().map(|of| ("all".to_owned(), of));
     let readers = verdict.readers.iter().map(|(name, counts)| (name.clone(), *counts));
     Fates {
-        producers: table("producer", &RECORDS, producers),
-        topics: table("topic", &RECORDS, topics),
-        groups: table("application", &GROUPS, groups),
-        readers: table("reader", &READERS, readers),
+        producers: table("producer", &RECORDS, producers, limits),
+        topics: table("topic", &RECORDS, topics, limits),
+        groups: table("application", &GROUPS, groups, limits),
+        readers: table("reader", &READERS, readers, limits),
+        transactions: table("transactions", &TRANSACTIONS, transactions, limits),
     }
 }
 
@@ -75,6 +88,7 @@ fn table<T>(
     of: &str,
     columns: &[Column<T>],
     rows: impl Iterator<Item = (String, T)>,
+    limits: Limits,
 ) -> CountTable {
     let rows = rows.map(|(name, all)| CountRow {
         name,
@@ -83,13 +97,13 @@ fn table<T>(
     CountTable {
         of: of.to_owned(),
         words: columns.iter().map(|(word, _)| (*word).to_owned()).collect(),
-        rows: Listed::first(rows.collect(), ROWS),
+        rows: Listed::first(rows.collect(), limits.of(ROWS)),
     }
 }
 
 /// The causes, each with a record that shows it.
 #[must_use]
-pub fn causes(verdict: &Verdict, say: Commands<'_>) -> Listed<CauseRow> {
+pub fn causes(verdict: &Verdict, say: Commands<'_>, limits: Limits) -> Listed<CauseRow> {
     let rows = verdict.causes.iter().map(|of| {
         let example = verdict.anomalies.iter().find(|anomaly| is_of(anomaly, of));
         let (_, whole) = of_kind(verdict, of.kind, of.group);
@@ -112,7 +126,7 @@ pub fn causes(verdict: &Verdict, say: Commands<'_>) -> Listed<CauseRow> {
             explain: example.map(|of| say("explain", &explain_options(verdict, of))),
         }
     });
-    Listed::first(rows.collect(), ROWS)
+    Listed::first(rows.collect(), limits.of(ROWS))
 }
 
 fn is_of(anomaly: &Anomaly, cause: &CauseCount) -> bool {
@@ -137,6 +151,7 @@ pub fn representatives(
     verdict: &Verdict,
     ledger: &Ledger,
     say: Commands<'_>,
+    limits: Limits,
 ) -> Listed<Representative> {
     let examples = verdict
         .causes
@@ -163,5 +178,5 @@ pub fn representatives(
             explain: say("explain", &explain_options(verdict, of)),
         }
     });
-    Listed::first(all.collect(), REPRESENTATIVES)
+    Listed::first(all.collect(), limits.of(REPRESENTATIVES))
 }

@@ -3,6 +3,7 @@
 use acklab_verdict::{GroupVerdict, Verdict, names};
 use acklab_vocab::ids::NodeId;
 
+use super::limits::Limits;
 use super::model::{Axis, EnsemblePanel, Listed, NamedSpan, SessionRow, Span};
 use super::recorder::Recording;
 use super::track::Track;
@@ -14,7 +15,12 @@ const SPANS: usize = 100;
 
 /// The ensemble's panel, if there is an ensemble.
 #[must_use]
-pub fn ensemble(recording: &Recording, verdict: &Verdict, axis: &Axis) -> Option<EnsemblePanel> {
+pub fn ensemble(
+    recording: &Recording,
+    verdict: &Verdict,
+    axis: &Axis,
+    limits: Limits,
+) -> Option<EnsemblePanel> {
     let tracks = recording.ensemble.as_ref()?;
     let name = |node: usize| names::node(&verdict.header, NodeId(node as u16));
     let named = |track: &Track| {
@@ -22,7 +28,7 @@ pub fn ensemble(recording: &Recording, verdict: &Verdict, axis: &Axis) -> Option
             let name = name(usize::try_from(node).ok()?);
             Some(NamedSpan { from_us, to_us, name })
         });
-        Listed::first(spans.collect(), SPANS)
+        Listed::first(spans.collect(), limits.of(SPANS))
     };
     let rows = tracks.sessions.iter().zip(&tracks.expired).enumerate();
     let rows = rows.filter(|(_, (track, _))| !track.points().is_empty());
@@ -31,14 +37,14 @@ pub fn ensemble(recording: &Recording, verdict: &Verdict, axis: &Axis) -> Option
         let spans = spans.map(|(from_us, to_us, _)| Span { from_us, to_us });
         SessionRow {
             client: name(node),
-            spans: Listed::first(spans.collect(), SPANS),
-            expired_at_us: Listed::first(expired.clone(), SPANS),
+            spans: Listed::first(spans.collect(), limits.of(SPANS)),
+            expired_at_us: Listed::first(expired.clone(), limits.of(SPANS)),
         }
     });
     Some(EnsemblePanel {
         leaders: named(&tracks.leader),
         controllers: named(&tracks.controller),
-        sessions: Listed::first(rows.collect(), CLIENTS),
+        sessions: Listed::first(rows.collect(), limits.of(CLIENTS)),
     })
 }
 

@@ -4,27 +4,27 @@ use acklab_verdict::groups::rebalances::Rebalance;
 use acklab_verdict::{GroupVerdict, Verdict, names};
 use acklab_vocab::config::GroupLibrary;
 use acklab_vocab::ids::NodeId;
+use acklab_vocab::time::SimDuration;
 use acklab_vocab::trace::{CommitStyle, GroupHeader};
 use std::collections::BTreeMap;
 
-use super::bands::standstills_of;
 use super::ensemble::numbers;
+use super::gapless::gapless;
 use super::model::{
-    Axis, GroupPanel, Listed, OwnerRow, OwnerSpan, ProgressRow, RebalanceRow, RefusedCommit,
-    Series, SharingPanel, Span,
+    Axis, BucketSeries, GroupPanel, Listed, OwnerRow, OwnerSpan, RebalanceRow, Series, SharingPanel,
 };
-use super::panels::bucket_series;
+use super::panels::{Detail, bucket_series};
 use super::recorder::{ApplicationTracks, GroupTracks, ReadingTracks, Recording, Refused};
 use super::track::{Track, down_sample, micros, together};
 
 /// So many applications have a panel.
-const APPLICATIONS: usize = 6;
+pub const APPLICATIONS: usize = 6;
 /// So many partitions of an application have a row of owners.
-const OWNER_ROWS: usize = 50;
-/// So many have their progress and lag shown, where these partitions have no panel of their own.
-const PROGRESS_ROWS: usize = 8;
-/// So many spans, rebalances or refused commits are shown.
-const SPANS: usize = 100;
+pub const OWNER_ROWS: usize = 50;
+/// The lag of so many partitions is shown one by one.
+const LAG_ROWS: usize = 8;
+/// So many rebalances are shown.
+const REBALANCES: usize = 100;
 
 /// One application, with what belongs to it.
 struct Subject<'a> {
@@ -34,24 +34,24 @@ struct Subject<'a> {
     header: &'a GroupHeader,
     group: Option<&'a GroupTracks>,
     axis: &'a Axis,
-    points: usize,
+    detail: Detail,
     /// Its processes, by instance.
     nodes: Vec<NodeId>,
 }
 
-/// The panels of all applications. `shown` are the partitions that have a panel; progress is shown
-/// for these first.
+/// The panels of all applications. `shown` are the partitions that have a panel; lag is shown for
+/// these first.
 #[must_use]
 pub fn groups(
     recording: &Recording,
     verdict: &Verdict,
     shown: &[usize],
     axis: &Axis,
-    points: usize,
+    detail: Detail,
 ) -> Listed<GroupPanel> {
     let header = &verdict.header;
     let all = recording.applications.iter().zip(&header.groups).enumerate();
-    let panels = all.take(APPLICATIONS).map(|(index, (tracks, of))| {
+    let panels = all.take(detail.limits.of(APPLICATIONS)).map(|(index, (tracks, of))| {
         let nodes = header.nodes.iter().enumerate().filter_map(|(node, known)| {
             let (application, instance) = known.member?;
             (usize::from(application.0) == index).then_some((instance, NodeId(node as u16)))
@@ -65,7 +65,7 @@ pub fn groups(
             header: of,
             group: recording.groups.get(usize::from(of.group.0)),
             axis,
-            points,
+            detail,
             nodes: nodes.into_iter().map(|(_, node)| node).collect(),
         };
         subject.panel(shown)
@@ -79,34 +79,23 @@ impl Subject<'_> {
     fn panel(&self, shown: &[usize]) -> GroupPanel {
         let lags: Vec<Track> = self.tracks.readings.iter().map(|of| self.lag(of)).collect();
         let of_group = self.verdict.groups.get(&self.header.name);
-        let mut commits = vec![0; self.axis.buckets];
-        self.tracks.commits.iter().for_each(|&at| commits[self.axis.bucket_of(at)] += 1);
-        let progress = self.rows_with_progress(shown);
-        let lag_by_partition = progress.shown.iter().map(|&row| {
+        let rows = self.rows_with_lag(shown);
+        let lag_by_partition = rows.shown.iter().map(|&row| {
             let label = self.partition_name(self.tracks.readings[row].partition);
-            down_sample(&label, lags[row].points(), self.axis.end_us, self.points)
+            down_sample(&label, lags[row].points(), self.axis.end_us, self.detail.points)
         });
-        let standstills = standstills_of(self.tracks, self.axis).into_iter();
-        let standstills = standstills.map(|(from_us, to_us, _)| Span { from_us, to_us });
-        let refused = self.tracks.refused.iter().map(|of| self.refused(of));
+        let refused = self.tracks.refused.iter().map(|of| of.at_us);
         GroupPanel {
             application: self.header.name.clone(),
             group_id: names::group(&self.verdict.header, self.header.group),
             members: self.nodes.iter().map(|&of| names::node(&self.verdict.header, of)).collect(),
+            behaviour: of_group.map(behaviour).unwrap_or_default(),
             lag: self.total(&lags),
-            lag_by_partition: Listed {
-                shown: lag_by_partition.collect(),
-                left_out: progress.left_out,
-            },
+            lag_by_partition: Listed { shown: lag_by_partition.collect(), left_out: rows.left_out },
             owners: self.owners(),
-            progress: Listed {
-                shown: progress.shown.iter().map(|&row| self.progress(row)).collect(),
-                left_out: progress.left_out,
-            },
             rebalances: self.rebalances(of_group),
-            standstills: Listed::first(standstills.collect(), SPANS),
-            commits_accepted: bucket_series("commits", &commits),
-            commits_refused: Listed::first(refused.collect(), SPANS),
+            commits_accepted: self.counted("accepted", self.tracks.commits.iter().copied()),
+            commits_refused: self.counted("refused", refused),
             refused_by_error: by_error(&self.tracks.refused),
             sharing: of_group
                 .filter(|of| of.sharing.is_some())
@@ -119,16 +108,23 @@ impl Subject<'_> {
         matches!(self.header.library, GroupLibrary::Balanced(_))
     }
 
+    /// Instants by interval.
+    fn counted(&self, label: &str, instants: impl Iterator<Item = u64>) -> BucketSeries {
+        let mut counts = vec![0; self.axis.buckets];
+        instants.for_each(|at| counts[self.axis.bucket_of(at)] += 1);
+        bucket_series(label, &counts)
+    }
+
     fn partition_name(&self, index: usize) -> String {
         let known = self.recording.partitions.get(index);
         known.map_or_else(String::new, |of| self.verdict.partition_name(of.id))
     }
 
     /// Places among the readings: of partitions that are shown, then of others, in their order.
-    fn rows_with_progress(&self, shown: &[usize]) -> Listed<usize> {
+    fn rows_with_lag(&self, shown: &[usize]) -> Listed<usize> {
         let mut rows: Vec<usize> = (0..self.tracks.readings.len()).collect();
         rows.sort_by_key(|&row| !shown.contains(&self.tracks.readings[row].partition));
-        let mut listed = Listed::first(rows, PROGRESS_ROWS);
+        let mut listed = Listed::first(rows, self.detail.limits.of(LAG_ROWS));
         listed.shown.sort_unstable();
         listed
     }
@@ -173,24 +169,7 @@ impl Subject<'_> {
             sum += same.iter().map(|(_, change)| change).sum::<i64>();
             total.set(same[0].0, sum);
         }
-        down_sample("in total", total.points(), self.axis.end_us, self.points)
-    }
-
-    fn progress(&self, row: usize) -> ProgressRow {
-        let reading = &self.tracks.readings[row];
-        let nothing = Track::default();
-        let end = self.recording.partitions.get(reading.partition).map(|of| &of.reached);
-        let committed = self.group.and_then(|group| group.committed.get(reading.partition));
-        let sampled = |label: &str, track: Option<&Track>| {
-            let points = track.unwrap_or(&nothing).points();
-            down_sample(label, points, self.axis.end_us, self.points)
-        };
-        ProgressRow {
-            partition: self.partition_name(reading.partition),
-            end: sampled("high watermark", end),
-            position: sampled("position", Some(&reading.position)),
-            committed: sampled("committed", committed),
-        }
+        down_sample("in total", total.points(), self.axis.end_us, self.detail.points)
     }
 
     fn owners(&self) -> Listed<OwnerRow> {
@@ -210,10 +189,10 @@ impl Subject<'_> {
             });
             OwnerRow {
                 partition: self.partition_name(reading.partition),
-                spans: Listed::first(spans.collect(), SPANS),
+                spans: gapless(spans.collect(), self.detail.spans, |of| (of.from_us, of.to_us)),
             }
         });
-        Listed::first(rows.collect(), OWNER_ROWS)
+        Listed::first(rows.collect(), self.detail.limits.of(OWNER_ROWS))
     }
 
     /// Whom ZooKeeper names the owner of each partition.
@@ -232,10 +211,10 @@ impl Subject<'_> {
             });
             OwnerRow {
                 partition: self.partition_name(reading.partition),
-                spans: Listed::first(spans.collect(), SPANS),
+                spans: gapless(spans.collect(), self.detail.spans, |of| (of.from_us, of.to_us)),
             }
         });
-        Listed::first(rows.collect(), OWNER_ROWS)
+        Listed::first(rows.collect(), self.detail.limits.of(OWNER_ROWS))
     }
 
     fn rebalances(&self, of: Option<&GroupVerdict>) -> Listed<RebalanceRow> {
@@ -248,18 +227,40 @@ impl Subject<'_> {
             generation: rebalance.generation.map(|generation| u64::from(generation.0)),
             members: u64::from(rebalance.members),
         };
-        let shown: Vec<RebalanceRow> = of.rebalances.iter().take(SPANS).map(row).collect();
+        let shown: Vec<RebalanceRow> =
+            of.rebalances.iter().take(self.detail.limits.of(REBALANCES)).map(row).collect();
         let left_out = of.counts.rebalances - (shown.len() as u64).min(of.counts.rebalances);
         Listed { shown, left_out }
     }
+}
 
-    fn refused(&self, of: &Refused) -> RefusedCommit {
-        RefusedCommit {
-            at_us: of.at_us,
-            member: names::node(&self.verdict.header, of.node),
-            error: of.error.clone(),
+/// In the words of `acklab run`.
+fn behaviour(of: &GroupVerdict) -> String {
+    let counts = &of.counts;
+    let mut parts = vec![names::counted(counts.rebalances, "rebalance")];
+    if of.rebalance_longest > SimDuration::ZERO {
+        let longest = names::micros(of.rebalance_longest.as_micros());
+        parts[0].push_str(&format!(" (longest {longest})"));
+    }
+    parts.push(names::counted(counts.evictions, "eviction"));
+    parts.push(names::counted(counts.commits, "commit"));
+    parts.push(format!("{} failed", names::grouped(counts.commit_failures)));
+    if of.resets > 0 {
+        parts.push(names::counted(of.resets, "reset"));
+    }
+    let total = names::micros(of.standstill_total().as_micros());
+    let longest = names::micros(of.standstill_longest().as_micros());
+    parts.push(format!("stood still {total} over all partitions (longest {longest})"));
+    parts.push(format!("largest lag {}", names::grouped(of.lag.max)));
+    for (count, what) in [
+        (counts.undone, "undone with aborted transactions"),
+        (counts.aborted_reads, "of aborted records"),
+    ] {
+        if count > 0 {
+            parts.push(format!("{} {what}", names::counted(count, "processing")));
         }
     }
+    parts.join(" · ")
 }
 
 fn by_error(refused: &[Refused]) -> Vec<(String, u64)> {

@@ -11,6 +11,7 @@ use acklab_vocab::ids::GroupIndex;
 use acklab_vocab::time::{SimDuration, SimTime};
 use acklab_vocab::trace::RunHeader;
 
+use super::limits::{Limits, clipped};
 use super::model::{
     Command, ExpectationRow, Head, KeyNumber, Listed, Named, SettingRow, StuckRow, ViolationRow,
 };
@@ -19,6 +20,8 @@ use super::track::micros;
 
 /// So many rows of a list at the top are shown.
 const ROWS: usize = 40;
+/// So many letters of a text.
+pub const TEXT: usize = 1_000;
 
 /// A command line that asks for the same run: the verb, and what comes behind the selection of the
 /// run.
@@ -26,23 +29,30 @@ pub type Commands<'a> = &'a dyn Fn(&str, &str) -> String;
 
 /// The head of a run's page.
 #[must_use]
-pub fn head(case: &Case, outcome: &Outcome, settings: Vec<SettingRow>, say: Commands<'_>) -> Head {
+pub fn head(
+    case: &Case,
+    outcome: &Outcome,
+    settings: Vec<SettingRow>,
+    say: Commands<'_>,
+    limits: Limits,
+) -> Head {
+    let rows = limits.of(ROWS);
     let Outcome { verdict, .. } = outcome;
     let (scenario, header) = (&case.scenario, &verdict.header);
     let findings = findings(outcome);
     let violations = |list: &[Violation]| {
-        Listed::first(list.iter().map(|of| violation(verdict, of)).collect(), ROWS)
+        Listed::first(list.iter().map(|of| violation(verdict, of)).collect(), rows)
     };
     let expectations = outcome.expectations.iter().map(|of| ExpectationRow {
-        text: of.text.clone(),
+        text: clipped(&of.text, TEXT),
         held: of.held,
         actual: of.actual.clone(),
     });
     Head {
         scenario: header.scenario.clone(),
         variant: (header.variant != acklab_scenario::BASE).then(|| header.variant.clone()),
-        about: scenario.about.clone(),
-        source: scenario.source.clone(),
+        about: clipped(&scenario.about, TEXT),
+        source: clipped(&scenario.source, TEXT),
         seed: header.seed,
         kafka: header.kafka.to_string(),
         acklab: env!("CARGO_PKG_VERSION").to_owned(),
@@ -54,14 +64,14 @@ pub fn head(case: &Case, outcome: &Outcome, settings: Vec<SettingRow>, say: Comm
         tone: sentence::tone(&findings),
         key_numbers: key_numbers(verdict),
         commands: commands(verdict, say),
-        setup: Listed::first(setup(scenario, header), ROWS),
-        settings: Listed::first(settings, ROWS),
-        expectations: Listed::first(expectations.collect(), ROWS),
+        setup: Listed::first(setup(scenario, header), rows),
+        settings: Listed::first(settings, rows),
+        expectations: Listed::first(expectations.collect(), rows),
         violations: violations(&verdict.violations),
         known_violations: violations(&verdict.known_violations),
         stuck: outcome.stuck.as_ref().map(|stuck| StuckRow {
             at_us: micros(stuck.at),
-            because: stuck.because.iter().take(ROWS).cloned().collect(),
+            because: stuck.because.iter().take(rows).map(|of| clipped(of, TEXT)).collect(),
         }),
     }
 }
@@ -71,7 +81,7 @@ fn violation(verdict: &Verdict, of: &Violation) -> ViolationRow {
         name: of.invariant.to_owned(),
         at_us: micros(of.at),
         process: of.node.map(|node| names::node(&verdict.header, node)),
-        text: of.text.clone(),
+        text: clipped(&of.text, TEXT),
         issue: of.known.map(str::to_owned),
     }
 }
@@ -181,7 +191,7 @@ fn key_numbers(verdict: &Verdict) -> Vec<KeyNumber> {
     if let Some(longest) = longest.filter(|longest| longest.0 > 0)
         && numbers.len() < KEY_NUMBERS
     {
-        let label = "longest time without a leader".to_owned();
+        let label = "longest time without a working leader".to_owned();
         let value = names::micros(longest.as_micros());
         numbers.push(KeyNumber { value, label, of: None, is_anomaly: false });
     }

@@ -2,28 +2,31 @@
 
 use acklab_verdict::{Verdict, names};
 use acklab_vocab::ids::NodeId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::bands::LABEL;
+use super::group_panels::APPLICATIONS;
+use super::limits::{Limits, clipped};
 use super::model::Axis;
 use super::recorder::{DOWN, PAUSED, RUNNING, Recording, STATES, WITHOUT_POWER};
 use super::state::{
     AssignmentCells, Cell, GroupCells, NOTHING, PartitionCells, ProcessCells, ReplicaCells,
     StateHistory, StateLayout,
 };
-use super::track::{Track, together};
+use super::track::Track;
 
-/// So many processes, partitions of an application, and applications are shown.
+/// So many processes, and partitions of an application, are shown.
 const PROCESSES: usize = 60;
 const ASSIGNMENTS: usize = 50;
-const APPLICATIONS: usize = 6;
 /// So many instants at which something happened that matters are steps.
 const EVENTS: usize = 400;
 /// So many faults are named that are in force at once.
 const FAULTS_NAMED: usize = 4;
 /// So many steps at even distances are added.
-const EVEN_STEPS: u64 = 400;
-/// So many changes of cells are kept in all.
-const CHANGES: usize = 24_000;
+const EVEN_STEPS: usize = 400;
+/// So many bytes its changes and its words take at most, as JSON; a history with two steps may take
+/// more.
+const BYTES: usize = 300_000;
 
 /// The history of a run, with the partitions that are shown.
 #[must_use]
@@ -32,22 +35,54 @@ pub fn history(
     verdict: &Verdict,
     shown: &[usize],
     axis: &Axis,
+    limits: Limits,
 ) -> StateHistory {
-    let mut builder = Builder { recording, verdict, cells: Vec::new(), words: Words::default() };
+    let words = Words::default();
+    let mut builder = Builder { recording, verdict, limits, cells: Vec::new(), words };
     let layout = builder.layout(shown);
-    let Builder { cells, .. } = builder;
-    let (events, total) = events(&cells, axis);
-    let mut even = EVEN_STEPS;
+    let Builder { cells, words, .. } = builder;
+    let all = events(&cells, axis);
+    let (mut even, mut most) = (limits.of(EVEN_STEPS), limits.of(EVENTS));
     loop {
-        let steps = steps(&events, even, axis);
+        let kept = thinned(&all, most, axis);
+        let steps = steps(&kept, even, axis);
         let (first, changes) = fold(&cells, &steps);
-        let count: usize = changes.iter().map(|changes| changes.len() / 2).sum();
-        if count <= CHANGES || even == 0 {
-            let left_out = (total - events.len()) as u64;
-            return StateHistory { layout, at_us: steps, first, changes, steps_left_out: left_out };
+        let steps_left_out = (all.len() - kept.len()) as u64;
+        let layout = layout.clone();
+        let mut history = StateHistory { layout, at_us: steps, first, changes, steps_left_out };
+        keep_used_words(&mut history, &cells, &words.all);
+        if bytes(&history) <= limits.of(BYTES) || (even, most) == (0, 0) {
+            return history;
         }
-        even /= 2;
+        if even >= most { even /= 2 } else { most /= 2 }
     }
+}
+
+/// Words that no step shows are left out, and the others have new places.
+fn keep_used_words(history: &mut StateHistory, cells: &[CellTrack], all: &[String]) {
+    let mut words = Words::default();
+    let mut renamed = |cell: usize, value: &mut i64| {
+        let place = usize::try_from(*value).ok();
+        let word = place.filter(|_| cells[cell].is_word).and_then(|place| all.get(place));
+        if let Some(word) = word {
+            *value = words.place_of(word.clone());
+        }
+    };
+    for (cell, value) in history.first.iter_mut().enumerate() {
+        renamed(cell, value);
+    }
+    for change in history.changes.iter_mut().flat_map(|changes| changes.chunks_exact_mut(2)) {
+        renamed(change[0] as usize, &mut change[1]);
+    }
+    history.layout.words = words.all;
+}
+
+/// About how long its changes and words are as JSON.
+fn bytes(history: &StateHistory) -> usize {
+    let digits = |value: &i64| value.checked_ilog10().unwrap_or(1) as usize + 2;
+    let changes: usize = history.changes.iter().flatten().map(digits).sum();
+    let words: usize = history.layout.words.iter().map(|word| word.len() + 3).sum();
+    changes + words + 12 * history.at_us.len()
 }
 
 /// A cell over time.
@@ -55,6 +90,8 @@ struct CellTrack {
     points: Vec<(u64, i64)>,
     /// Its changes are worth a step of their own.
     matters: bool,
+    /// Its values are places of words.
+    is_word: bool,
 }
 
 /// Words, each known by its place.
@@ -78,6 +115,7 @@ impl Words {
 struct Builder<'a> {
     recording: &'a Recording,
     verdict: &'a Verdict,
+    limits: Limits,
     cells: Vec<CellTrack>,
     words: Words,
 }
@@ -88,15 +126,17 @@ impl Builder<'_> {
         let processes = self.processes();
         let partitions: Vec<PartitionCells> =
             shown.iter().map(|&index| self.partition(index)).collect();
-        let applications = 0..self.recording.applications.len().min(APPLICATIONS);
+        let most = self.limits.of(APPLICATIONS);
+        let applications = 0..self.recording.applications.len().min(most);
         let groups = applications.map(|index| self.group(index)).collect();
         let topics = self.verdict.header.topics.iter().filter(|topic| !topic.internal);
         let all: u64 = topics.map(|topic| u64::from(topic.partitions)).sum();
         let own = shown.iter().filter_map(|&index| self.recording.partitions.get(index));
         let own = own.filter(|of| !super::panels::is_internal(&self.verdict.header, of)).count();
         StateLayout {
-            words: std::mem::take(&mut self.words.all),
+            words: Vec::new(),
             faults,
+            processes_left_out: (self.recording.processes.len() - processes.len()) as u64,
             processes,
             partitions,
             groups,
@@ -104,13 +144,13 @@ impl Builder<'_> {
         }
     }
 
-    fn add(&mut self, points: Vec<(u64, i64)>, matters: bool) -> Cell {
-        self.cells.push(CellTrack { points, matters });
+    fn add(&mut self, cell: CellTrack) -> Cell {
+        self.cells.push(cell);
         self.cells.len() - 1
     }
 
     fn number(&mut self, track: &Track, matters: bool) -> Cell {
-        self.add(track.points().to_vec(), matters)
+        self.add(CellTrack { points: track.points().to_vec(), matters, is_word: false })
     }
 
     /// A cell whose values are put into words.
@@ -121,43 +161,41 @@ impl Builder<'_> {
             .iter()
             .map(|&(at, value)| (at, say(value).map_or(NOTHING, |word| words.place_of(word))));
         let points = points.collect();
-        self.add(points, true)
+        self.add(CellTrack { points, matters: true, is_word: true })
     }
 
     fn faults(&mut self) -> Cell {
-        let spans: Vec<Track> = self
-            .recording
-            .faults
-            .iter()
-            .map(|fault| {
-                let mut track = Track::default();
-                track.set(fault.from_us, 1);
-                if let Some(to) = fault.to_us {
-                    track.set(to, 0);
-                }
-                track
-            })
-            .collect();
+        let faults = &self.recording.faults;
+        let mut turns: Vec<(u64, usize, bool)> = Vec::new();
+        for (index, fault) in faults.iter().enumerate() {
+            turns.push((fault.from_us, index, false));
+            turns.extend(fault.to_us.map(|to| (to, index, true)));
+        }
+        turns.sort_unstable();
+        let mut in_force: BTreeSet<usize> = BTreeSet::new();
         let mut points = Vec::new();
-        for (at, in_force) in together(&spans.iter().collect::<Vec<_>>()) {
-            let known = self.recording.faults.iter().zip(in_force);
-            let texts = known.filter(|(_, is)| *is == 1).map(|(fault, _)| &*fault.description);
-            let mut texts = texts.collect::<Vec<&str>>();
-            let more = texts.len().saturating_sub(FAULTS_NAMED);
-            texts.truncate(FAULTS_NAMED);
-            let mut text = texts.join("; ");
-            if more > 0 {
+        for same in turns.chunk_by(|a, b| a.0 == b.0) {
+            for &(_, index, is_over) in same {
+                if is_over {
+                    in_force.remove(&index);
+                } else {
+                    in_force.insert(index);
+                }
+            }
+            let texts = in_force.iter().map(|&index| clipped(&faults[index].description, LABEL));
+            let mut text = texts.take(FAULTS_NAMED).collect::<Vec<_>>().join("; ");
+            if let Some(more @ 1..) = in_force.len().checked_sub(FAULTS_NAMED) {
                 text.push_str(&format!("; and {more} more"));
             }
             let value = if text.is_empty() { NOTHING } else { self.words.place_of(text) };
-            points.push((at, value));
+            points.push((same[0].0, value));
         }
-        self.add(points, true)
+        self.add(CellTrack { points, matters: true, is_word: true })
     }
 
     fn processes(&mut self) -> Vec<ProcessCells> {
         let recording = self.recording;
-        let all = recording.processes.iter().take(PROCESSES).enumerate();
+        let all = recording.processes.iter().take(self.limits.of(PROCESSES)).enumerate();
         let cells = all.map(|(node, track)| ProcessCells {
             name: names::node(&self.verdict.header, NodeId(node as u16)),
             state: self.word(track, |state| {
@@ -201,7 +239,7 @@ impl Builder<'_> {
         let nothing = super::recorder::GroupTracks::default();
         let group = recording.groups.get(usize::from(of.group.0)).unwrap_or(&nothing);
         let readings = &recording.applications[index].readings;
-        let partitions = readings.iter().take(ASSIGNMENTS).map(|reading| {
+        let partitions = readings.iter().take(self.limits.of(ASSIGNMENTS)).map(|reading| {
             let id = recording.partitions.get(reading.partition).map(|of| of.id);
             let committed = group.committed.get(reading.partition);
             AssignmentCells {
@@ -236,17 +274,21 @@ impl Builder<'_> {
     }
 }
 
-/// Instants at which something changed that matters, and how many there were before they were
-/// thinned: of too many, those that stand closest behind another are left out.
-fn events(cells: &[CellTrack], axis: &Axis) -> (Vec<u64>, usize) {
+/// Instants at which something changed that matters.
+fn events(cells: &[CellTrack], axis: &Axis) -> Vec<u64> {
     let mattering = cells.iter().filter(|cell| cell.matters);
-    let mut all: Vec<u64> =
-        mattering.flat_map(|cell| cell.points.iter().map(|&(at, _)| at)).collect();
+    let instants = mattering.flat_map(|cell| cell.points.iter().map(|&(at, _)| at));
+    let mut all: Vec<u64> = instants.filter(|&at| at <= axis.end_us).collect();
     all.sort_unstable();
     all.dedup();
-    let total = all.len();
+    all
+}
+
+/// Of too many, those that stand closest behind another are left out.
+fn thinned(events: &[u64], most: usize, axis: &Axis) -> Vec<u64> {
+    let mut all = events.to_vec();
     let mut distance = axis.end_us / 4_000;
-    while all.len() > EVENTS {
+    while all.len() > most {
         let mut last = None;
         // The last of those that are close together: all of them have happened by then.
         all.reverse();
@@ -258,13 +300,17 @@ fn events(cells: &[CellTrack], axis: &Axis) -> (Vec<u64>, usize) {
             keep
         });
         all.reverse();
+        if most == 0 {
+            all.clear();
+        }
         distance = distance * 3 / 2 + 1;
     }
-    (all, total)
+    all
 }
 
 /// The instants of the steps: the beginning, the events, even ones, the end.
-fn steps(events: &[u64], even: u64, axis: &Axis) -> Vec<u64> {
+fn steps(events: &[u64], even: usize, axis: &Axis) -> Vec<u64> {
+    let even = even as u64;
     let even = (1..even).map(|step| step * axis.end_us / even);
     let mut steps: Vec<u64> =
         [0, axis.end_us].into_iter().chain(events.iter().copied()).chain(even).collect();
@@ -305,7 +351,7 @@ mod tests {
     use super::*;
 
     fn cell(points: &[(u64, i64)], matters: bool) -> CellTrack {
-        CellTrack { points: points.to_vec(), matters }
+        CellTrack { points: points.to_vec(), matters, is_word: false }
     }
 
     #[test]
@@ -328,13 +374,30 @@ mod tests {
     }
 
     #[test]
+    fn words_that_no_step_shows_are_left_out() {
+        let mut cells = [cell(&[(0, 0), (2, 1), (4, 2), (9, 0)], true), cell(&[(0, 2)], true)];
+        cells[0].is_word = true;
+        let all = ["one", "two", "three"].map(str::to_owned);
+        let (first, changes) = fold(&cells, &[0, 4, 9]);
+        let mut history = StateHistory { first, changes, ..Default::default() };
+        keep_used_words(&mut history, &cells, &all);
+        assert_eq!(history.layout.words, ["one", "three"]);
+        let states: Vec<_> = (0..3).map(|step| history.at_step(step)).collect();
+        assert_eq!(states, [[0, 2], [1, 2], [0, 2]], "numbers stay what they are");
+    }
+
+    #[test]
     fn steps_begin_at_zero_end_with_the_run_and_are_bounded() {
         let axis = Axis::new(1_000_000, None);
         assert_eq!(steps(&[7, 500_000, 2_000_000], 2, &axis), [0, 7, 500_000, 1_000_000]);
         let many: Vec<(u64, i64)> = (0..5_000).map(|at| (at * 100, at as i64)).collect();
-        let (kept, total) = events(&[cell(&many, true), cell(&[(33, 1)], false)], &axis);
-        assert_eq!(total, 5_000);
-        assert!(kept.len() <= EVENTS && kept.last() == Some(&499_900), "{}", kept.len());
-        assert!(kept.windows(2).all(|pair| pair[0] < pair[1]));
+        let all = events(&[cell(&many, true), cell(&[(33, 1)], false)], &axis);
+        assert_eq!(all.len(), 5_000);
+        for most in [EVENTS, 3, 1] {
+            let kept = thinned(&all, most, &axis);
+            assert!(kept.len() <= most && kept.last() == Some(&499_900), "{kept:?}");
+            assert!(kept.windows(2).all(|pair| pair[0] < pair[1]));
+        }
+        assert_eq!(thinned(&all, 0, &axis), [0_u64; 0]);
     }
 }

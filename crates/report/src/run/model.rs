@@ -31,8 +31,8 @@ pub struct RunPage {
     pub representatives: Listed<Representative>,
     /// The time axis that every panel shares.
     pub axis: Axis,
-    /// What goes through all panels: faults, spells without a leader, rebalances, standstills. By
-    /// start.
+    /// What goes through all panels: faults, spells without a working leader, rebalances,
+    /// standstills. By start.
     pub bands: Listed<Band>,
     /// What happened, in order, each in a line.
     pub timeline: Listed<TimelineRow>,
@@ -57,6 +57,9 @@ pub struct RunPage {
     pub groups: Listed<GroupPanel>,
     /// The cluster's state over time, for the slider, and at the end.
     pub state: StateHistory,
+    /// By how much its limits were divided, for a page that would have been too large; 1 if by
+    /// nothing.
+    pub shortened: usize,
 }
 
 /// A list that was cut to a bounded length.
@@ -66,6 +69,32 @@ pub struct Listed<T> {
     pub shown: Vec<T>,
     /// How many more there are: `and 312 more`.
     pub left_out: u64,
+}
+
+/// Spans without gaps; where there are too many, the short ones are united.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Gapless<T> {
+    /// Those that are shown.
+    pub shown: Vec<T>,
+    /// What lies between them.
+    pub merged: Vec<Merged>,
+}
+
+/// Several short spans in a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Merged {
+    /// From when on.
+    pub from_us: u64,
+    /// Until when.
+    pub to_us: u64,
+    /// How many they are.
+    pub count: u64,
+}
+
+impl<T> Default for Gapless<T> {
+    fn default() -> Self {
+        Gapless { shown: Vec::new(), merged: Vec::new() }
+    }
 }
 
 impl<T> Default for Listed<T> {
@@ -157,7 +186,7 @@ pub enum Tone {
 pub struct KeyNumber {
     /// As people write it: `29,998`, `7.9 s`.
     pub value: String,
-    /// What it counts: `stored`, `longest time without a leader`.
+    /// What it counts: `stored`, `longest time without a working leader`.
     pub label: String,
     /// What it is of, if it is a share: `of 30,000 acked (0.007 %)`.
     pub of: Option<String>,
@@ -244,6 +273,8 @@ pub struct Fates {
     pub groups: CountTable,
     /// By plain reader; no rows if there is none.
     pub readers: CountTable,
+    /// How transactions ended; no row if none began.
+    pub transactions: CountTable,
 }
 
 /// A table of counts: rows have names, columns the words of the glossary.
@@ -367,7 +398,7 @@ pub struct Band {
     pub to_us: u64,
     /// It lasts beyond the end of the run.
     pub is_open: bool,
-    /// In words: `kill broker 1`, `orders-0 without a leader`.
+    /// In words: `kill broker 1`, `orders-0 without a working leader`.
     pub label: String,
 }
 
@@ -377,7 +408,7 @@ pub struct Band {
 pub enum BandKind {
     /// A fault in force.
     Fault,
-    /// Partitions without a leader that works.
+    /// Partitions without a working leader.
     Leaderless,
     /// A group rebalances.
     Rebalance,
@@ -392,7 +423,7 @@ pub struct TimelineRow {
     pub at_us: u64,
     /// What happened.
     pub text: String,
-    /// A remark, such as `7.9 s without a leader`.
+    /// A remark, such as `elected after 7.9 s`.
     pub aside: Option<String>,
 }
 
@@ -405,8 +436,8 @@ pub struct Series {
     pub label: String,
     /// Instants, ascending; several points may share one.
     pub at_us: Vec<u64>,
-    /// The value from each instant on.
-    pub values: Vec<u64>,
+    /// The value from each instant on; `None` where there is none, and the line breaks.
+    pub values: Vec<Option<u64>>,
 }
 
 /// Counts of the intervals of the [`Axis`].

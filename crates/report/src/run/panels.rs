@@ -4,10 +4,12 @@ use acklab_verdict::{Unavailability, Verdict};
 use acklab_vocab::trace::RunHeader;
 use hdrhistogram::Histogram;
 
+use super::gapless::gapless;
 use super::ledger::{Counts, FATES, Ledger};
+use super::limits::Limits;
 use super::model::{
-    Axis, BucketSeries, FateSeries, IsrSpan, LatencyBucket, LatencyPanel, LeaderSpan, Listed,
-    PartitionPanel, PartitionRow, PercentilePoint, ReplicaPanel, Span,
+    Axis, BucketSeries, FateSeries, IsrSpan, LatencyBucket, LatencyPanel, LeaderSpan, Listed, Mark,
+    PartitionPanel, PartitionRow, PercentilePoint, ReplicaPanel,
 };
 use super::recorder::{PartitionTracks, Recording};
 use super::track::{down_sample, together};
@@ -20,8 +22,19 @@ const PARTITIONS: usize = 8;
 const INTERNAL: usize = 2;
 /// So many partitions have a line.
 const ROWS: usize = 200;
-/// So many spans or marks of one partition are shown.
-const SPANS: usize = 120;
+/// So many marks of one partition are shown.
+const MARKS: usize = 60;
+
+/// How fine a page is.
+#[derive(Clone, Copy, Debug)]
+pub struct Detail {
+    /// Points of one series.
+    pub points: usize,
+    /// Spans of one row.
+    pub spans: usize,
+    /// Everything else.
+    pub limits: Limits,
+}
 
 /// What happened to a partition, to choose those that are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,6 +68,7 @@ pub fn chosen(
     header: &RunHeader,
     ledger: &Ledger,
     axis: &Axis,
+    limits: Limits,
 ) -> Vec<usize> {
     let anomalies = |index: usize| ledger.anomalies.get(index).copied().unwrap_or(0);
     let ranked = |internal: bool, limit: usize| {
@@ -70,9 +84,9 @@ pub fn chosen(
         all.truncate(limit);
         all.into_iter().map(|(_, index)| index)
     };
-    let mut own: Vec<usize> = ranked(false, PARTITIONS).collect();
+    let mut own: Vec<usize> = ranked(false, limits.of(PARTITIONS)).collect();
     own.sort_unstable();
-    let mut internal: Vec<usize> = ranked(true, INTERNAL).collect();
+    let mut internal: Vec<usize> = ranked(true, limits.of(INTERNAL)).collect();
     internal.sort_unstable();
     own.append(&mut internal);
     own
@@ -92,18 +106,17 @@ pub fn partitions(
     verdict: &Verdict,
     chosen: &[usize],
     axis: &Axis,
-    points: usize,
+    detail: Detail,
 ) -> Listed<PartitionPanel> {
     let header = &verdict.header;
     let panels = chosen.iter().filter_map(|&index| recording.partitions.get(index));
     let panels = panels.map(|of| PartitionPanel {
         name: verdict.partition_name(of.id),
         is_internal: is_internal(header, of),
-        replicas: replicas(of, axis, points),
-        leaders: Listed::first(leaders(of, axis), SPANS),
-        isr: Listed::first(isr(recording, of, axis), SPANS),
-        leaderless: Listed::first(spans(of.leaderless.spells(axis.end_us)), SPANS),
-        marks: Listed::first(of.marks.clone(), SPANS),
+        replicas: replicas(of, axis, detail.points),
+        leaders: gapless(leaders(of, axis), detail.spans, |span| (span.from_us, span.to_us)),
+        isr: gapless(isr(recording, of, axis), detail.spans, |span| (span.from_us, span.to_us)),
+        marks: marks(of, detail.limits.of(MARKS)),
     });
     let shown: Vec<PartitionPanel> = panels.collect();
     let worth = |of: &&PartitionTracks| !is_internal(header, of) || is_of_note(of, axis);
@@ -145,10 +158,12 @@ fn isr(recording: &Recording, of: &PartitionTracks, axis: &Axis) -> Vec<IsrSpan>
     spans.map(|(from_us, to_us, list)| IsrSpan { from_us, to_us, isr: isr(list) }).collect()
 }
 
-/// Spells as spans.
-#[must_use]
-pub fn spans(spells: Vec<(u64, u64)>) -> Vec<Span> {
-    spells.into_iter().map(|(from_us, to_us)| Span { from_us, to_us }).collect()
+/// Of too many, those that stand at even places.
+fn marks(of: &PartitionTracks, most: usize) -> Listed<Mark> {
+    let all = of.marks.len();
+    let shown = all.min(most);
+    let even = (0..shown).map(|place| of.marks[place * all / shown].clone());
+    Listed { shown: even.collect(), left_out: (all - shown) as u64 }
 }
 
 /// A line for each partition that is of interest.
@@ -158,6 +173,7 @@ pub fn partition_table(
     verdict: &Verdict,
     chosen: &[usize],
     axis: &Axis,
+    limits: Limits,
 ) -> Listed<PartitionRow> {
     let header = &verdict.header;
     let rows = recording.partitions.iter().enumerate().filter_map(|(index, of)| {
@@ -187,7 +203,7 @@ pub fn partition_table(
             write_gap_longest_us: known.map(|of| of.write_gap_longest.as_micros()),
         })
     });
-    Listed::first(rows.collect(), ROWS)
+    Listed::first(rows.collect(), limits.of(ROWS))
 }
 
 // ---- throughput, fates, latency -----------------------------------------------------------------

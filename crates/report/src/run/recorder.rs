@@ -78,7 +78,7 @@ pub struct PartitionTracks {
     pub epoch: Track,
     /// The ISR as the controller has it: an index into [`Recording::lists`].
     pub isr: Track,
-    /// 1 while it has no leader that works.
+    /// 1 while it has no working leader.
     pub leaderless: Track,
     /// The highest high watermark that a leader has reached.
     pub reached: Track,
@@ -99,7 +99,7 @@ pub struct ReplicaTracks {
     pub broker: BrokerId,
     /// Offset of its next record.
     pub log_end_offset: Track,
-    /// Exclusive.
+    /// Exclusive; [`NOTHING`] while its process is dead.
     pub high_watermark: Track,
 }
 
@@ -278,6 +278,11 @@ impl Recording {
         if let Some(process) = self.processes.get_mut(usize::from(stamped.node.0)) {
             process.set(at, state);
         }
+        if matches!(state, DOWN | WITHOUT_POWER) {
+            let replicas = self.partitions.iter_mut().flat_map(|of| &mut of.replicas);
+            let own = replicas.filter(|replica| replica.node == stamped.node);
+            own.for_each(|replica| replica.high_watermark.set(at, NOTHING));
+        }
         self.look_at_everybody(world, groups, at);
     }
 
@@ -351,6 +356,8 @@ impl Recording {
     fn replica(&mut self, world: &World, stamped: &Stamped, id: TopicPartition) {
         let at = micros(stamped.at);
         let Some(index) = world.index_of(id) else { return };
+        let process = self.processes.get(usize::from(stamped.node.0)).and_then(Track::last);
+        let is_alive = matches!(process, Some(RUNNING | PAUSED));
         let known = &world.partitions[index];
         let of = &mut self.partitions[index];
         of.reached.set(at, signed(known.reached.0));
@@ -358,7 +365,8 @@ impl Recording {
         if let Some(replica) = known.replica(stamped.node) {
             let tracks = of.replica_mut(replica.node, replica.broker);
             tracks.log_end_offset.set(at, signed(replica.log_end_offset.0));
-            tracks.high_watermark.set(at, signed(replica.high_watermark.0));
+            let known = if is_alive { signed(replica.high_watermark.0) } else { NOTHING };
+            tracks.high_watermark.set(at, known);
         }
         let (what, from, to) = match &stamped.event {
             TraceEvent::LogTruncated { to, log_end_offset, .. } => ("cut", log_end_offset, to),

@@ -45,6 +45,8 @@ pub struct StateLayout {
     pub groups: Vec<GroupCells>,
     /// Partitions that are not shown.
     pub partitions_left_out: u64,
+    /// Processes that are not shown.
+    pub processes_left_out: u64,
 }
 
 /// Cells of a process.
@@ -78,7 +80,8 @@ pub struct ReplicaCells {
     pub broker: u16,
     /// Number: offset of its next record.
     pub log_end_offset: Cell,
-    /// Number: first offset that it does not know to be committed.
+    /// Number: first offset that it does not know to be committed, or [`NOTHING`] while its process
+    /// is dead.
     pub high_watermark: Cell,
 }
 

@@ -8,7 +8,7 @@ mod replayed;
 use acklab_experiment::{Case, Outcome};
 use acklab_scenario::{ScenarioFile, Setting, shipped};
 
-use super::{RunPage, run_page};
+use super::{Limits, RunPage, follow};
 
 /// A shipped scenario, with settings.
 fn case(name: &str, variant: &str, sets: &[(&str, &str)]) -> Case {
@@ -28,5 +28,6 @@ fn page_of(case: &Case, seed: u64) -> (RunPage, Outcome) {
         let space = if more.is_empty() { "" } else { " " };
         format!("acklab {verb} {} --seed {seed}{space}{more}", case.scenario.name)
     };
-    run_page(case, seed, &say).expect("the simulator has no defect here")
+    let followed = follow(case, seed).expect("the simulator has no defect here");
+    (followed.page(case, &say, Limits::FULL), followed.outcome)
 }

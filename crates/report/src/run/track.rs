@@ -90,12 +90,12 @@ pub fn together(tracks: &[&Track]) -> Vec<(u64, Vec<i64>)> {
     rows
 }
 
-/// A series of at most `limit` points (and four at least) in which every stretch of the axis keeps
-/// its first, least, greatest and last value. Points that hold nothing are left out.
+/// A series of at most `limit` points (and five at least) in which every stretch of the axis keeps
+/// its first, least, greatest and last value, and the beginning of a gap.
 #[must_use]
 pub fn down_sample(label: &str, points: &[(u64, i64)], end_us: u64, limit: usize) -> Series {
-    let points: Vec<(u64, u64)> =
-        points.iter().filter_map(|&(at, value)| Some((at, u64::try_from(value).ok()?))).collect();
+    let points = points.iter().map(|&(at, value)| (at, u64::try_from(value).ok()));
+    let points: Vec<Point> = points.skip_while(|(_, value)| value.is_none()).collect();
     let kept = if points.len() <= limit { points } else { thinned(&points, end_us, limit) };
     let (at_us, values) = kept.into_iter().unzip();
     Series { label: label.to_owned(), at_us, values }
@@ -103,21 +103,24 @@ pub fn down_sample(label: &str, points: &[(u64, i64)], end_us: u64, limit: usize
 
 /// As finely as the limit allows, and no finer than a figure is wide: where little happens for most
 /// of the axis, the rest has more points.
-fn thinned(points: &[(u64, u64)], end_us: u64, limit: usize) -> Vec<(u64, u64)> {
+fn thinned(points: &[Point], end_us: u64, limit: usize) -> Vec<Point> {
     let mut stretches = FINEST;
     loop {
         let kept = ends_and_extremes(points, end_us, stretches);
-        if kept.len() <= limit || stretches <= limit / 4 {
+        if kept.len() <= limit || stretches <= (limit / 5).max(1) {
             return kept;
         }
-        stretches = (stretches * 3 / 4).max(limit / 4).max(1);
+        stretches = (stretches * 3 / 4).max(limit / 5).max(1);
     }
 }
 
 /// Pixels of a wide figure.
 const FINEST: usize = 1_000;
 
-fn ends_and_extremes(points: &[(u64, u64)], end_us: u64, stretches: usize) -> Vec<(u64, u64)> {
+/// An instant, and the value from then on.
+type Point = (u64, Option<u64>);
+
+fn ends_and_extremes(points: &[Point], end_us: u64, stretches: usize) -> Vec<Point> {
     let stretches = stretches as u128;
     let stretch_of = |at: u64| {
         let stretch = u128::from(at) * stretches / (u128::from(end_us) + 1);
@@ -125,9 +128,11 @@ fn ends_and_extremes(points: &[(u64, u64)], end_us: u64, stretches: usize) -> Ve
     };
     let mut kept = Vec::new();
     for stretch in points.chunk_by(|a, b| stretch_of(a.0) == stretch_of(b.0)) {
-        let least = (0..stretch.len()).min_by_key(|&index| stretch[index].1).unwrap_or(0);
-        let greatest = (0..stretch.len()).max_by_key(|&index| stretch[index].1).unwrap_or(0);
-        let mut wanted = [0, least, greatest, stretch.len() - 1];
+        let some = || (0..stretch.len()).filter(|&index| stretch[index].1.is_some());
+        let least = some().min_by_key(|&index| stretch[index].1).unwrap_or(0);
+        let greatest = some().max_by_key(|&index| stretch[index].1).unwrap_or(0);
+        let gap = stretch.iter().position(|(_, value)| value.is_none()).unwrap_or(0);
+        let mut wanted = [0, gap, least, greatest, stretch.len() - 1];
         wanted.sort_unstable();
         for (place, &index) in wanted.iter().enumerate() {
             if place == 0 || wanted[place - 1] != index {
@@ -176,8 +181,8 @@ mod tests {
     proptest! {
         #[test]
         fn a_series_is_bounded_and_keeps_what_stands_out(
-            steps in prop::collection::vec((1_u64..50, 0_i64..1_000), 1..400),
-            limit in 4_usize..100,
+            steps in prop::collection::vec((1_u64..50, -1_i64..1_000), 1..400),
+            limit in 5_usize..100,
         ) {
             let mut all = Track::default();
             let mut at = 0;
@@ -186,16 +191,23 @@ mod tests {
                 at += step;
             }
             let series = down_sample("x", all.points(), at, limit);
-            prop_assert!(series.at_us.len() <= limit.max(4));
+            prop_assert!(series.at_us.len() <= limit);
             prop_assert_eq!(series.at_us.len(), series.values.len());
             prop_assert!(series.at_us.windows(2).all(|pair| pair[0] < pair[1]));
-            let values = || all.points().iter().map(|&(_, value)| value as u64);
-            prop_assert_eq!(series.values.iter().copied().min(), values().min());
-            prop_assert_eq!(series.values.iter().copied().max(), values().max());
-            let last = all.points().last().copied().map(|(at, value)| (at, value as u64));
-            prop_assert_eq!(series.at_us.last().copied().zip(series.values.last().copied()), last);
+            let values = || all.points().iter().filter_map(|&(_, value)| u64::try_from(value).ok());
+            let kept = || series.values.iter().copied().flatten();
+            prop_assert_eq!(kept().min(), values().min());
+            prop_assert_eq!(kept().max(), values().max());
+            let is_some = |of: &&(u64, i64)| of.1 >= 0;
+            let first = all.points().iter().position(|of| of.1 >= 0).unwrap_or(usize::MAX);
+            let gaps = all.points().iter().skip(first).filter(|of| !is_some(of)).count();
+            prop_assert_eq!(series.values.contains(&None), gaps > 0);
+            if let (Some(&at), Some(&last)) = (series.at_us.last(), series.values.last()) {
+                let end = all.points().last().copied();
+                prop_assert_eq!(Some((at, last.map_or(-1, |value| value as i64))), end);
+            }
             for (&at, &value) in series.at_us.iter().zip(&series.values) {
-                prop_assert_eq!(all.at(at), Some(value as i64));
+                prop_assert_eq!(all.at(at), Some(value.map_or(-1, |value| value as i64)));
             }
         }
     }

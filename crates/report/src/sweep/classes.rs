@@ -3,12 +3,14 @@
 //! apart.
 
 use crate::plot::{
-    Canvas, Distribution, Drawing, Fill, Ink, Lettering, PIXEL, Stroke, Unit, Width, cut,
-    text_width,
+    Canvas, Distribution, Drawing, Fill, Ink, Lettering, PIXEL, Stroke, Unit, Width, heading,
+    heading_of, text_width,
 };
 
-const ROW: i32 = 84 * PIXEL;
-const ABOVE_BARS: i32 = 34 * PIXEL;
+/// From the names above a row to the foot of its bars: the numbers of seeds, and the bars.
+const BARS: i32 = 76 * PIXEL;
+/// Above the highest bar: its number of seeds, and a gap to the row above.
+const NUMBERS: i32 = 26 * PIXEL;
 
 /// Where classes begin, up to the one that holds the greatest value.
 #[must_use]
@@ -39,7 +41,9 @@ pub fn draw(rows: &[Distribution], width: Width) -> Drawing {
     let full = width.full();
     let greatest = rows.iter().filter_map(|row| row.counts.last()).map(|&(value, _)| value).max();
     let classes = classes(greatest.unwrap_or(0));
-    let bottom = ROW * i32::try_from(rows.len().max(1)).unwrap_or(1);
+    let above = heading_of(rows, full);
+    let row_height = above + BARS;
+    let bottom = row_height * i32::try_from(rows.len().max(1)).unwrap_or(1);
     let most = i32::try_from(classes.len()).unwrap_or(i32::MAX);
     let bar = ((full - 4 * PIXEL) / most).min(100 * PIXEL);
     let share = |row: &Distribution| {
@@ -50,13 +54,11 @@ pub fn draw(rows: &[Distribution], width: Width) -> Drawing {
     let highest = rows.iter().flat_map(share).map(|(_, share)| share).max().unwrap_or(1).max(1);
     Canvas::draw(full, bottom + 26 * PIXEL, |canvas| {
         for (row, index) in rows.iter().zip(0..) {
-            let base = ROW * (index + 1);
-            let top = base - ROW + 10 * PIXEL;
-            canvas.text((0, top), &cut(&row.label, full / 2), Lettering::start(Ink::Text));
-            canvas.text((full, top), &cut(&row.words, full / 2), Lettering::end(Ink::Muted));
+            let base = row_height * (index + 1);
+            heading(canvas, base - row_height + 8 * PIXEL, (&row.label, &row.words), above);
             for ((seeds, share), class) in share(row).into_iter().zip(0..) {
                 let from = class * bar;
-                let height = i32::try_from(share).unwrap_or(0) * (ROW - ABOVE_BARS)
+                let height = i32::try_from(share).unwrap_or(0) * (BARS - NUMBERS)
                     / i32::try_from(highest).unwrap_or(1_000);
                 if seeds > 0 {
                     let corner = (from, base - height.max(PIXEL));

@@ -6,9 +6,9 @@ use acklab_experiment::sweep::report::{
 use acklab_verdict::AnomalyKind;
 use acklab_verdict::names::{counted, grouped, micros};
 
-use super::answer::{capitalised, does, of};
+use super::answer::{Fates, capitalised, do_all, of};
 use super::classes;
-use super::frontier::{Position, frontier};
+use super::frontier::{Position, beaten_by};
 use super::numbers::{ends, mean, millionths, percent, whole};
 use crate::plot::{
     Curve, Distribution, DotRow, Figure, HeatMap, Ink, Scale, Trade, Unit, distributions, dots,
@@ -210,74 +210,104 @@ pub fn latency(report: &SweepReport, which: Latency) -> Option<Figure> {
     Some(figure.read(&read).instead(&alternative))
 }
 
-/// A cell's cost and risk.
+/// A cell as a choice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
     /// The cell.
     pub name: String,
-    /// Its cost and risk.
+    /// What is held against it.
     pub position: Position,
     /// Half of its records are acked within so many microseconds.
     pub median: u64,
     /// The risk with its interval.
     pub risk: String,
-    /// Nothing beats it.
-    pub is_on_frontier: bool,
+    /// The mean number of records that went wrong in a history.
+    pub mean: String,
+    /// The share of records that are not acked.
+    pub refused: String,
+    /// The first cell that is better in something and worse in nothing.
+    pub beaten_by: Option<String>,
 }
 
-/// Cost against safety: p99 of the latency that safety costs, and the probability of an anomaly.
+impl Choice {
+    /// Nothing beats it.
+    #[must_use]
+    pub fn is_on_frontier(&self) -> bool {
+        self.beaten_by.is_none()
+    }
+}
+
+/// Cost against safety: p99 of the latency that safety costs; the probability of an anomaly and the
+/// mean number of them; the share of records that are not acked.
 #[must_use]
 pub fn choices(report: &SweepReport, kind: AnomalyKind) -> Vec<Choice> {
     let latency = Latency::paid_for(kind);
     let cells = report.cells.iter().filter(|cell| latency.of(cell).records > 0);
     let cells: Vec<&CellReport> = cells.collect();
-    let position = |cell: &&CellReport| Position {
-        cost: latency.of(cell).p99,
-        risk: of(cell, kind).map_or(0, |of| millionths(of.probability.estimate).unsigned_abs()),
+    let position = |cell: &&CellReport| {
+        let anomaly = of(cell, kind);
+        let mean = anomaly.map_or(0.0, |of| of.counts.mean);
+        Position {
+            cost: latency.of(cell).p99,
+            risk: anomaly.map_or(0, |of| millionths(of.probability.estimate).unsigned_abs()),
+            mean: millionths(mean / 1_000.0).unsigned_abs(),
+            refused: millionths(Fates::of(cell).not_acked()).unsigned_abs(),
+        }
     };
     let positions: Vec<Position> = cells.iter().map(position).collect();
-    // A cell that refuses records pays nothing for those: it is no choice beside one that takes them.
-    let taken = |cell: &CellReport| {
-        let mean = |name: &str| cell.counters.get(name).map_or(0.0, |of| of.mean);
-        let sent = mean("sent");
-        if sent > 0.0 { mean("acked") / sent } else { 0.0 }
-    };
-    let most = cells.iter().map(|cell| taken(cell)).fold(0.0, f64::max);
-    let takes = |cell: &CellReport| taken(cell) >= TAKES_ENOUGH * most;
-    let choices: Vec<Position> =
-        cells.iter().zip(&positions).filter(|(cell, _)| takes(cell)).map(|(_, at)| *at).collect();
-    let mut on_frontier = frontier(&choices).into_iter();
-    let on: Vec<bool> =
-        cells.iter().map(|cell| takes(cell) && on_frontier.next() == Some(true)).collect();
-    let choice = |((cell, position), is_on_frontier): ((&&CellReport, Position), bool)| Choice {
+    let beaten = beaten_by(&positions);
+    let choice = |((cell, position), beaten): ((&&CellReport, Position), Option<usize>)| Choice {
         name: cell.name.clone(),
         position,
         median: latency.of(cell).p50,
         risk: of(cell, kind).map_or_else(String::new, |of| {
-            let refusing = match takes(cell) {
-                true => String::new(),
-                false => format!(", but only {} of the records are acked", percent(taken(cell))),
-            };
-            format!("{} {}{refusing}", percent(of.probability.estimate), ends(&of.probability))
+            format!("{} {}", percent(of.probability.estimate), ends(&of.probability))
         }),
-        is_on_frontier,
+        mean: of(cell, kind).map_or_else(String::new, |of| mean(of.counts.mean)),
+        refused: percent(Fates::of(cell).not_acked()),
+        beaten_by: beaten.and_then(|other| cells.get(other)).map(|cell| cell.name.clone()),
     };
-    cells.iter().zip(positions).zip(on).map(choice).collect()
+    cells.iter().zip(positions).zip(beaten).map(choice).collect()
 }
 
-/// A cell that acks less than this share of what the best one acks is no choice.
-const TAKES_ENOUGH: f64 = 0.99;
+/// Whether cells differ in how probably they go wrong; if all do so alike, in how many records.
+#[must_use]
+pub fn differ(choices: &[Choice]) -> Option<Upwards> {
+    let differs = |of: fn(&Position) -> u64| {
+        let mut values = choices.iter().map(|choice| of(&choice.position));
+        let first = values.next();
+        values.any(|value| Some(value) != first)
+    };
+    match (differs(|of| of.risk), differs(|of| of.mean)) {
+        (true, _) => Some(Upwards::Risk),
+        (false, true) => Some(Upwards::Mean),
+        (false, false) => None,
+    }
+}
+
+/// What stands upwards in the figure of cost against safety.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upwards {
+    /// The share of histories with an anomaly.
+    Risk,
+    /// The mean number of them in a history.
+    Mean,
+}
 
 /// Cost against safety, drawn.
 #[must_use]
-pub fn cost_against_safety(choices: &[Choice], kind: AnomalyKind) -> Figure {
+pub fn cost_against_safety(choices: &[Choice], kind: AnomalyKind, upwards: Upwards) -> Figure {
+    let up = |of: &Choice| match upwards {
+        Upwards::Risk => whole(of.position.risk),
+        Upwards::Mean => whole(of.position.mean / 1_000),
+    };
     let points: Vec<Trade> = choices
         .iter()
         .map(|of| Trade {
             label: of.name.clone(),
             cost: whole(of.position.cost),
-            risk: whole(of.position.risk),
-            is_on_frontier: of.is_on_frontier,
+            risk: up(of),
+            is_on_frontier: of.is_on_frontier(),
         })
         .collect();
     let costs = || points.iter().map(|point| point.cost);
@@ -291,20 +321,28 @@ pub fn cost_against_safety(choices: &[Choice], kind: AnomalyKind) -> Figure {
         _ => Scale::logarithmic(Unit::Micros, least, most),
     };
     let risk = points.iter().map(|point| point.risk).max().unwrap_or(0);
-    let risk = Scale::from_zero(Unit::Share, risk.max(10_000));
+    let (risk, what) = match upwards {
+        Upwards::Risk => (
+            Scale::from_zero(Unit::Share, risk.max(10_000)),
+            format!("the share of histories with a {} record", kind.name()),
+        ),
+        Upwards::Mean => (
+            Scale::from_zero(Unit::Count, risk.max(1)),
+            format!("the mean number of {} records in a history", kind.name()),
+        ),
+    };
     let best: Vec<&str> =
-        choices.iter().filter(|of| of.is_on_frontier).map(|of| of.name.as_str()).collect();
-    let alternative = format!("Not beaten in both: {}.", best.join("; "));
+        choices.iter().filter(|of| of.is_on_frontier()).map(|of| of.name.as_str()).collect();
+    let alternative = format!("Not beaten by another cell: {}.", best.join("; "));
     Figure::new("fig-trade", "Cost against safety", |width| {
         trade_off(&points, cost, risk, width)
     })
     .read(&format!(
-        "Across: 99 % of records take at most this time, {}; upwards: the share of histories with \
-         a {} record. Down and to the left is better; the dashed line joins the cells that nothing \
-         beats. Neither axis need begin at zero, and what lies close may be chance: see the cells \
-         compared.",
+        "Across: 99 % of records take at most this time, {}; upwards: {what}. Down and to the left \
+         is better. Grey are the cells that another one beats: by being better in time, share, \
+         number or records not acked, and worse in none of these. What lies close may be chance: \
+         see the cells compared.",
         Latency::paid_for(kind).name(),
-        kind.name()
     ))
     .instead(&alternative)
 }
@@ -350,7 +388,7 @@ pub fn maps(report: &SweepReport, kind: Option<AnomalyKind>) -> Vec<Figure> {
             );
         };
         if let Some(kind) = kind {
-            let title = format!("Share of histories that {}{fixed}", plural(kind));
+            let title = format!("Share of histories that {}{fixed}", do_all(kind));
             add("risk", capitalised(&title), Ink::Vermillion, &|cell| Shade::risk(cell, kind));
         }
         let title = format!("99 % of records are acked within{fixed}");
@@ -384,12 +422,15 @@ impl Shade {
     }
 }
 
-/// Darkness in thousandths of the greatest value.
+/// Darkness in thousandths, from the least value to the greatest. Where all are alike, within a
+/// tenth, they look alike.
 fn shaded(shades: &[Vec<Shade>]) -> Vec<Vec<Option<(u16, String)>>> {
-    let most = shades.iter().flatten().filter_map(|of| of.value).max().unwrap_or(0).max(1);
+    let values = || shades.iter().flatten().filter_map(|of| of.value);
+    let (least, most) = (values().min().unwrap_or(0), values().max().unwrap_or(0));
+    let reach = (most - least).max(most / 10).max(1);
     let field = |of: &Shade| {
         of.value.map(|value| {
-            let darkness = u128::from(value) * 1_000 / u128::from(most);
+            let darkness = u128::from(value - least) * 1_000 / u128::from(reach);
             (u16::try_from(darkness).unwrap_or(1_000), of.words.clone())
         })
     };
@@ -406,17 +447,6 @@ fn words(map: &HeatMap) -> String {
         }
     }
     all.join("; ")
-}
-
-/// `lose records`
-fn plural(kind: AnomalyKind) -> String {
-    let does = does(kind);
-    let (verb, rest) = does.split_once(' ').unwrap_or((does, ""));
-    let verb = match verb {
-        "processes" => "process",
-        verb => verb.trim_end_matches('s'),
-    };
-    format!("{verb} {rest}")
 }
 
 #[cfg(test)]
@@ -446,7 +476,7 @@ mod tests {
 
     #[test]
     fn verbs_have_a_plural() {
-        assert_eq!(plural(AnomalyKind::Lost), "lose records");
-        assert_eq!(plural(AnomalyKind::Reprocessed), "process records again");
+        assert_eq!(do_all(AnomalyKind::Lost), "lose records");
+        assert_eq!(do_all(AnomalyKind::Reprocessed), "process records again");
     }
 }

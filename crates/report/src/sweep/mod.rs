@@ -47,7 +47,7 @@ pub fn page(report: &SweepReport, links: Links<'_>) -> String {
     add("cells", "Cells and settings", tables::settings(report));
     let headline = headline(report);
     shell(&Page {
-        title: format!("{}, seeds {} – acklab", report.scenario, report.seeds),
+        title: format!("{}, seeds {} – acklab", named(report), report.seeds),
         description: format!("{headline}."),
         top: top(report, &headline),
         sections,
@@ -87,13 +87,14 @@ fn top(report: &SweepReport, headline: &str) -> Html {
         1 => String::new(),
         cells => format!(" in {cells} cells"),
     };
-    let first = report.cells.first().filter(|_| report.cells.len() > 1);
-    let answers = report.cells.iter().map(|cell| (cell.name.as_str(), sentence(cell, first)));
+    let cells_named = report.cells.iter().enumerate();
+    let answers =
+        cells_named.map(|(position, cell)| (cell.name.as_str(), sentence(report, position)));
     Html::of(&Top {
         report,
         which: format!(
             "{} · seeds {} · Kafka {} · {}{cells}",
-            report.scenario,
+            named(report),
             report.seeds,
             report.kafka,
             histories_of(histories)
@@ -176,10 +177,8 @@ fn trade(report: &SweepReport, kind: Option<AnomalyKind>) -> Html {
     }
     let Some(kind) = kind else { return html };
     let choices = figures::choices(report, kind);
-    let mut risks: Vec<u64> = choices.iter().map(|of| of.position.risk).collect();
-    risks.dedup();
-    if risks.len() > 1 {
-        html.push(&figures::cost_against_safety(&choices, kind));
+    if let Some(upwards) = figures::differ(&choices) {
+        html.push(&figures::cost_against_safety(&choices, kind, upwards));
     } else if choices.len() > 1 {
         html.paragraph("Every cell is as safe as the others: there is nothing to pay for.");
     }
@@ -264,6 +263,19 @@ fn glossary(report: &SweepReport) -> Vec<Term> {
     terms
 }
 
+/// The scenario and its variant: `crash, acks=all`.
+fn named(report: &SweepReport) -> String {
+    let variant = variant(report).map_or_else(String::new, |variant| format!(", {variant}"));
+    format!("{}{variant}", report.scenario)
+}
+
+/// The variant of every cell, if it is one and not the base.
+fn variant(report: &SweepReport) -> Option<&str> {
+    let mut variants = report.cells.iter().map(|cell| cell.variant.as_str());
+    let first = variants.next().filter(|variant| *variant != acklab_scenario::BASE)?;
+    variants.all(|variant| variant == first).then_some(first)
+}
+
 /// What an index of reports shows.
 fn summary(report: &SweepReport, headline: &str, kind: Option<AnomalyKind>) -> serde_json::Value {
     let numbers = key_numbers(report);
@@ -275,7 +287,8 @@ fn summary(report: &SweepReport, headline: &str, kind: Option<AnomalyKind>) -> s
         "schema": 1,
         "kind": "sweep",
         "scenario": report.scenario,
-        "variant": null,
+        "variant": variant(report),
+        "varied": report.dims.iter().map(|dim| dim.name.as_str()).collect::<Vec<_>>(),
         "seeds": report.seeds.to_string(),
         "seeds_done": report.seeds_done,
         "kafka": report.kafka,

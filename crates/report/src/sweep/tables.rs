@@ -32,7 +32,7 @@ pub fn anomalies(report: &SweepReport, kind: AnomalyKind) -> Html {
             Cell::name(name),
             Cell::bad_count(of.seeds_with),
             Cell::text(percent(of.probability.estimate)),
-            Cell::text(ends(&of.probability)),
+            Cell::text(unbroken(&ends(&of.probability))),
             Cell::text(mean(average)),
             Cell::count(p50),
             Cell::count(p90),
@@ -59,14 +59,15 @@ pub fn anomalies(report: &SweepReport, kind: AnomalyKind) -> Html {
 #[must_use]
 pub fn causes(report: &SweepReport) -> Html {
     let mut table = Table::new(
-        "Anomalies by cause: how many seeds have it, and how many there are in a seed.",
+        "Anomalies by cause: how many seeds have it, and how many there are in a seed: the mean is \
+         over all seeds.",
         &[
             "anomaly",
             "cause",
             "cell",
             "seeds#",
             "share#",
-            "mean#",
+            "mean of all#",
             "worst#",
             "promise",
             "prevented by",
@@ -135,7 +136,9 @@ pub fn latency(report: &SweepReport, which: Latency) -> Html {
 #[must_use]
 pub fn unavailability(report: &SweepReport) -> Html {
     let mut writes = Table::new(
-        "Time without an accepted write: of each seed the partition where it was longest.",
+        "Time without an accepted write while producers asked for one: from an attempt that was not \
+         accepted to the next acceptance; the total counts spells of 100 ms and more. Of each seed \
+         the partition where it was longest.",
         &[
             "cell",
             "longest: p50#",
@@ -193,19 +196,28 @@ pub fn unavailability(report: &SweepReport) -> Html {
 #[must_use]
 pub fn choices(choices: &[Choice], kind: AnomalyKind) -> Html {
     let share = format!("histories with a {} record", kind.name());
+    let number = format!("{}, mean#", kind.name());
     let half = format!("{}: p50#", Latency::paid_for(kind).name());
-    let headings = ["cell", &half, "p99#", &share, "beaten in both"];
-    let caption = "The cells by cost. Those that nothing beats are the choice there is.";
+    let headings = ["cell", &half, "p99#", &share, &number, "not acked#", "beaten by"];
+    let caption = "The cells by cost. One beats another if it is better in time (p99), share, number \
+                   or records not acked, and worse in none of these; where a cell leaves 1 % more \
+                   of its records unacked than the best, its times do not count. Those that nothing \
+                   beats are the choice there is.";
     let mut table = Table::new(caption, &headings);
     let mut sorted: Vec<&Choice> = choices.iter().collect();
-    sorted.sort_by_key(|of| (!of.is_on_frontier, of.position.cost, of.position.risk));
+    sorted.sort_by_key(|of| (!of.is_on_frontier(), of.position.cost, of.position.risk));
     for of in sorted {
         table.add([
             Cell::name(&of.name),
             Cell::text(micros(of.median)),
             Cell::text(micros(of.position.cost)),
             Cell::text(unbroken(&of.risk)),
-            if of.is_on_frontier { Cell::held("no", true) } else { Cell::text("yes") },
+            Cell::text(&of.mean),
+            Cell::text(&of.refused),
+            match &of.beaten_by {
+                None => Cell::held("nothing", true),
+                Some(other) => Cell::text(other),
+            },
         ]);
     }
     table.html()
@@ -314,7 +326,8 @@ pub fn expectations(report: &SweepReport) -> Html {
 
 fn gates(report: &SweepReport) -> Html {
     let caption = "What had to hold, as asked for with --expect.";
-    let headings = ["what", "cell", "held in", "95 %", "outcome", "a seed where it did not"];
+    let bounds = "bounds, each with 95 % confidence";
+    let headings = ["what", "cell", "held in", bounds, "outcome", "a seed where it did not"];
     let mut table = Table::new(caption, &headings);
     for gate in &report.gates {
         for of in &gate.cells {
@@ -376,6 +389,14 @@ fn expected(report: &SweepReport) -> Html {
                 Cell::or_dash::<String>(None),
             ]);
         }
+    }
+    for of in &report.compare {
+        table.add([
+            Cell::name(&of.text),
+            Cell::text("both"),
+            Cell::held(format!("means {} and {}", of.first, of.second), of.holds),
+            Cell::or_dash::<String>(None),
+        ]);
     }
     table.html()
 }

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use super::consumers::Watch;
 use super::ending::ending;
 use super::life::{Life, LifeLine};
+use crate::sentences::{self, change_reason};
 use crate::{Verdict, names};
 
 /// So many steps are kept; the rest are counted.
@@ -37,6 +38,8 @@ pub struct Biographer {
     pub(super) open_for: Option<ProducerId>,
     /// By consumer application.
     pub(super) watches: Vec<Watch>,
+    /// When consumers processed it, and which.
+    pub(super) processings: Vec<(SimTime, NodeId)>,
     /// Which partitions each consumer owns, by its own account.
     pub(super) owned: BTreeMap<NodeId, Vec<TopicPartition>>,
     state: Option<PartitionState>,
@@ -87,6 +90,7 @@ impl Biographer {
             written: Vec::new(),
             open_for: None,
             watches: Vec::new(),
+            processings: Vec::new(),
             owned: BTreeMap::new(),
             state: None,
             states: Vec::new(),
@@ -116,7 +120,7 @@ impl Biographer {
     #[must_use]
     pub fn finish(self, verdict: &Verdict) -> Life {
         let ending = if self.is_created {
-            ending(verdict, self.record, self.group)
+            ending(verdict, self.record, self.group, &self.processings)
         } else {
             vec!["No such record was created in this run.".to_owned()]
         };
@@ -360,16 +364,7 @@ impl Biographer {
         let name = self.name_of(state.partition);
         let (epoch, isr) = (state.leader_epoch, names::brokers(&state.isr));
         let is_same = before.is_some_and(|before| before.leader == state.leader);
-        let why = match reason {
-            PartitionChangeReason::Created => "created",
-            PartitionChangeReason::BrokerFenced => "a broker was fenced",
-            PartitionChangeReason::BrokerRegistered => "a broker registered anew",
-            PartitionChangeReason::BrokerUnfenced => "a broker may serve again",
-            PartitionChangeReason::ControlledShutdown => "a broker shuts down",
-            PartitionChangeReason::AlterPartition => "the leader asked for it",
-            PartitionChangeReason::PreferredElection => "preferred election",
-            PartitionChangeReason::UncleanElection => "UNCLEAN election",
-        };
+        let why = change_reason(reason);
         let text = match state.leader {
             Some(_) if is_same => format!("the ISR of {name} is now {isr} ({why})"),
             Some(leader) => {
@@ -394,16 +389,11 @@ impl Biographer {
                 ended.map_or_else(|| "a fault ends".to_owned(), |(_, what)| format!("over: {what}"))
             }
             TraceEvent::BrokerFenced { broker } => format!("fences broker {broker}"),
-            TraceEvent::ProcessStarted { incarnation } if incarnation.0 > 0 => "starts".to_owned(),
-            TraceEvent::ProcessKilled => "is killed".to_owned(),
-            TraceEvent::PowerLost => "loses power".to_owned(),
-            TraceEvent::ProcessExited { clean: true } => "shuts down".to_owned(),
-            TraceEvent::ProcessExited { clean: false } => "exits with an error".to_owned(),
-            TraceEvent::ProcessPaused => "is paused".to_owned(),
-            TraceEvent::ProcessResumed { paused_for } => {
-                format!("runs again after a pause of {paused_for}")
-            }
-            _ => return false,
+            TraceEvent::ProcessStarted { incarnation } if incarnation.0 == 0 => return false,
+            event => match sentences::process(event) {
+                Some(text) => text,
+                None => return false,
+            },
         };
         if self.is_created && self.is_witness(stamped) {
             self.say(stamped, text);

@@ -22,6 +22,8 @@ use crate::names;
 pub(super) struct Watch {
     /// How often it processed the record.
     processed: u32,
+    /// The process that processed it last, until a transaction of it ends.
+    in_transaction_of: Option<NodeId>,
     /// Its group's committed offset is past the record.
     is_past: bool,
     /// The refusal that was told last, so that the same one is not told again.
@@ -48,11 +50,13 @@ impl Biographer {
                 let offset = self.offset_in(batch).filter(|offset| (*from..*to).contains(offset));
                 if let (Some(offset), Some(watch)) = (offset, self.watch_of(stamped.node)) {
                     watch.processed += 1;
+                    watch.in_transaction_of = Some(stamped.node);
                     let again = match watch.processed {
                         1 => String::new(),
                         2 => " again".to_owned(),
                         times => format!(" for the {times}th time"),
                     };
+                    self.processings.push((stamped.at, stamped.node));
                     self.say(stamped, format!("PROCESSED{again} at offset {offset}"));
                 }
             }
@@ -300,7 +304,12 @@ impl Biographer {
 
     fn transaction_fact(&mut self, stamped: &Stamped) -> bool {
         let text = match &stamped.event {
-            TraceEvent::TransactionBegun { .. } => "begins a transaction".to_owned(),
+            TraceEvent::TransactionBegun { .. } => {
+                if let Some(watch) = self.watch_of(stamped.node) {
+                    watch.in_transaction_of.take_if(|node| *node == stamped.node);
+                }
+                "begins a transaction".to_owned()
+            }
             TraceEvent::TransactionEnded { result, error, .. } => {
                 let what = match result {
                     TransactionResult::Commit => "committed",
@@ -313,10 +322,27 @@ impl Biographer {
             }
             _ => return false,
         };
-        if self.is_created && self.writes_it(stamped.node) {
-            self.say(stamped, text);
-        }
+        let undone = match self.ends_processing(stamped) {
+            Some(TransactionResult::Abort) => ", and the processing of the record with it",
+            Some(TransactionResult::Commit) => "",
+            None if self.is_created && self.writes_it(stamped.node) => "",
+            None => return true,
+        };
+        self.say(stamped, format!("{text}{undone}"));
         true
+    }
+
+    /// How the transaction ended in which a process processed the record, if it just did.
+    fn ends_processing(&mut self, stamped: &Stamped) -> Option<TransactionResult> {
+        let TraceEvent::TransactionEnded { result, error: ErrorCode::None, .. } = stamped.event
+        else {
+            return None;
+        };
+        let watch = self.watch_of(stamped.node)?;
+        (watch.in_transaction_of == Some(stamped.node)).then(|| {
+            watch.in_transaction_of = None;
+            result
+        })
     }
 
     /// A marker in the record's partition behind it, by its own producer.

@@ -1,26 +1,34 @@
 //! What came of a record, in sentences.
 
-use acklab_vocab::ids::{GroupIndex, RecordId};
+use acklab_vocab::ids::{GroupIndex, NodeId, RecordId};
+use acklab_vocab::time::SimTime;
 
 use crate::cause::{Anomaly, AnomalyKind, Evidence, GroupEvidence, Promise};
 use crate::{Verdict, names};
 
 /// The sentences at the end of a life: each anomaly with its cause, the facts for it and its
-/// prevention.
+/// prevention. When consumers processed the record is known better than by the judge, who notes when
+/// they began with the records around it.
 #[must_use]
-pub fn ending(verdict: &Verdict, record: RecordId, group: Option<GroupIndex>) -> Vec<String> {
+pub fn ending(
+    verdict: &Verdict,
+    record: RecordId,
+    group: Option<GroupIndex>,
+    processings: &[(SimTime, NodeId)],
+) -> Vec<String> {
     let concerns = |of: &&Anomaly| {
         of.record == record && (group.is_none() || of.group.is_none() || of.group == group)
     };
     let anomalies = verdict.anomalies.iter().filter(concerns);
-    let mut sentences: Vec<String> = anomalies.flat_map(|of| about(verdict, of)).collect();
+    let mut sentences: Vec<String> =
+        anomalies.flat_map(|of| about(verdict, of, processings)).collect();
     if sentences.is_empty() {
         sentences.push("Nothing is wrong with it.".to_owned());
     }
     sentences
 }
 
-fn about(verdict: &Verdict, of: &Anomaly) -> Vec<String> {
+fn about(verdict: &Verdict, of: &Anomaly, processings: &[(SimTime, NodeId)]) -> Vec<String> {
     let kind = of.kind.name().to_uppercase();
     let producer = verdict.header.producers.get(of.record.producer.0 as usize);
     let why = producer.map_or("", |producer| of.cause.why_kept(producer.acks));
@@ -35,7 +43,7 @@ fn about(verdict: &Verdict, of: &Anomaly) -> Vec<String> {
     let by = of.group.map(|group| format!(" by {}", names::application(&verdict.header, group)));
     let mut sentences = vec![format!("{kind}{}: {}.", by.unwrap_or_default(), of.cause.sentence())];
     let mut facts = facts(of.kind, &of.evidence);
-    facts.extend(consumer_facts(verdict, &of.evidence.group));
+    facts.extend(consumer_facts(verdict, &of.evidence.group, processings));
     if !facts.is_empty() {
         sentences.push(format!("Facts: {}.", facts.join("; ")));
     }
@@ -97,10 +105,18 @@ fn facts(kind: AnomalyKind, evidence: &Evidence) -> Vec<String> {
 }
 
 /// What consumers did, each in a clause.
-fn consumer_facts(verdict: &Verdict, evidence: &GroupEvidence) -> Vec<String> {
+fn consumer_facts(
+    verdict: &Verdict,
+    evidence: &GroupEvidence,
+    processings: &[(SimTime, NodeId)],
+) -> Vec<String> {
     let name = |node| names::node(&verdict.header, node);
+    let exactly = |(since, node): (SimTime, NodeId)| {
+        let own = processings.iter().find(|&&(at, who)| who == node && at >= since);
+        own.copied().unwrap_or((since, node))
+    };
     let mut facts = Vec::new();
-    if let Some((at, node)) = evidence.processed {
+    if let Some((at, node)) = evidence.processed.map(exactly) {
         facts.push(format!("{} processed it at {at:#}", name(node)));
     }
     if let Some((at, node, offset)) = evidence.committed {
@@ -113,7 +129,7 @@ fn consumer_facts(verdict: &Verdict, evidence: &GroupEvidence) -> Vec<String> {
     if let Some((at, node, offset)) = evidence.position {
         facts.push(format!("{} went to offset {} at {at:#}", name(node), offset.0));
     }
-    if let Some((at, node)) = evidence.again {
+    if let Some((at, node)) = evidence.again.map(exactly) {
         facts.push(format!("{} processed it again at {at:#}", name(node)));
     }
     facts

@@ -10,6 +10,7 @@ use acklab_vocab::trace::{
     BalanceOutcome, ClientException, CommitStyle, PartitionChangeReason, RebalanceReason,
     RemovalReason, TraceEvent, TruncationReason, ZooKeeperState,
 };
+use acklab_vocab::transaction::TransactionResult::{Abort, Commit};
 use expect_test::{Expect, expect};
 
 use super::*;
@@ -53,7 +54,7 @@ fn the_life_of_a_lost_record() {
            9.413000 s  controller 100 broker 2 is elected for orders-0, epoch 1, ISR 2 3 (a broker was
                                       fenced)
            9.414000 s  broker 2       becomes leader of orders-0 (epoch 1) without the record
-           9.416000 s  broker 1       starts
+           9.416000 s  broker 1       starts again
            9.418000 s  broker 1       truncates from 6 to 4, where its log and the leader's part: its copy
                                       is gone [on no broker]
 
@@ -92,7 +93,7 @@ fn the_life_of_a_stored_record() {
            9.413000 s  controller 100 broker 2 is elected for orders-0, epoch 1, ISR 2 3 (a broker was
                                       fenced)
            9.414000 s  broker 2       becomes leader of orders-0 (epoch 1) with the record
-           9.416000 s  broker 1       starts
+           9.416000 s  broker 1       starts again
 
           Nothing is wrong with it.
     "#]],
@@ -278,4 +279,46 @@ fn the_life_of_a_record_with_two_owners() {
           0.9).
     "#]],
     );
+}
+
+#[test]
+fn a_record_processed_after_others_in_one_go_has_its_own_time() {
+    let trace = in_two_goes();
+    let mut biographer = Biographer::new(record(4));
+    trace.play(&mut biographer);
+    let life = biographer.finish(&trace.judge());
+    let times = |what: &str| {
+        let of = life.lines.iter().filter(|line| line.text.starts_with(what));
+        of.map(|line| format!("{:#}", line.at)).collect::<Vec<_>>()
+    };
+    let [first, again] = [times("PROCESSED at"), times("PROCESSED again")];
+    let facts = life.ending.iter().find(|text| text.starts_with("Facts")).unwrap();
+    assert!(facts.contains(&format!("billing-0 processed it at {};", first[0])), "{life}");
+    assert!(facts.contains(&format!("billing-1 processed it again at {}.", again[0])), "{life}");
+}
+
+/// As [`crash_before_commit`], but each consumer processes in two goes.
+fn in_two_goes() -> Trace {
+    let mut trace = trace("3.9", Acks::All).consumers(CommitStyle::Auto);
+    trace.create(5).send(1, 0..5).append(1, 0..5).high_watermark(1, 5).answer(1, 0, 0..5).ack(0..5);
+    trace.generation(1, &[0, 1]).own(0, 1, 0).process(0, 0..2).commit(0, 1, 2).process(0, 2..4);
+    trace.process(0, 4..5).at(5_000).fact(member(0), TraceEvent::ProcessKilled);
+    trace.at(50_000).remove(0, RemovalReason::SessionExpired);
+    trace.rebalance(RebalanceReason::SessionExpired, 0).generation(2, &[1]).own(1, 2, 2);
+    trace.process(1, 2..4).process(1, 4..5).commit(1, 2, 5);
+    trace
+}
+
+#[test]
+fn a_consumer_whose_transaction_is_aborted_has_processed_in_vain() {
+    let mut trace = trace("3.9", Acks::All).consumers(CommitStyle::Auto);
+    trace.create(3).send(1, 0..3).append(1, 0..3).high_watermark(1, 3).answer(1, 0, 0..3).ack(0..3);
+    trace.generation(1, &[0, 1]).own(0, 1, 0).begin(member(0)).process(0, 0..3);
+    trace.told(member(0), Abort).begin(member(0)).told(member(0), Commit);
+    let mut biographer = Biographer::new(record(1));
+    trace.play(&mut biographer);
+    let told: Vec<String> = biographer.lines().iter().map(|line| line.text.clone()).collect();
+    let ends: Vec<&str> =
+        told.iter().map(String::as_str).filter(|text| text.contains("transaction")).collect();
+    assert_eq!(ends, ["its transaction is aborted, and the processing of the record with it"]);
 }

@@ -126,16 +126,12 @@ impl State {
         (verdict, fates.every_record)
     }
 
-    /// Spells that last until the end count until the end, gaps between writes until the workload
-    /// ended; so does the time of a partition that never took what was sent to it.
+    /// Spells that last until the end count until the end, waits of producers until they gave up.
     fn close_open_spells(&mut self) {
         let workload_ended = self.workload_ended.unwrap_or(self.sim_end);
         for partition in &mut self.world.partitions {
             partition.leaderless.end(self.sim_end);
-            let writes = &mut partition.writes;
-            if writes.last.is_some_and(|last| last < workload_ended) {
-                writes.accepted(workload_ended);
-            }
+            partition.writes.close(workload_ended);
         }
     }
 }
@@ -163,8 +159,8 @@ fn unavailability(partition: &crate::world::Partition) -> Unavailability {
         leaderless_spells: partition.leaderless.spells,
         leaderless_longest: partition.leaderless.longest,
         leaderless_total: partition.leaderless.total,
-        write_gap_longest: partition.writes.longest_gap,
-        write_gap_total: partition.writes.long_gaps,
+        write_gap_longest: partition.writes.longest,
+        write_gap_total: partition.writes.interrupted,
     }
 }
 

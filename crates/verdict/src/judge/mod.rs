@@ -377,11 +377,17 @@ impl State {
         match &stamped.event {
             TraceEvent::AppendRefused { partition, error, records } => {
                 self.note(stamped, Some(*partition), NoteKind::Refused(*error), records);
+                if let Some(index) =
+                    self.world.index_of(*partition).filter(|_| !error.is_retriable())
+                {
+                    self.world.partitions[index].accepts(stamped.at, records);
+                }
             }
             TraceEvent::Deduplicated { partition, base_offset, records } => {
                 self.note(stamped, Some(*partition), NoteKind::Deduplicated, records);
                 let Some(scene) = self.world.scene(stamped, *partition) else { return };
                 self.world.on_deduplicated(scene, *base_offset, records);
+                self.world.partitions[scene.partition].accepts(stamped.at, records);
             }
             TraceEvent::ProduceAnswered { partition, acks, error, base_offset, records } => {
                 if *error != ErrorCode::None {
@@ -412,12 +418,11 @@ impl State {
                 self.note(stamped, None, NoteKind::Resent, records);
             }
             TraceEvent::BatchSent { partition, broker, records, .. } => {
-                if let Some(index) = self.world.index_of(*partition) {
-                    self.world.partitions[index].writes.wanted(stamped.at);
-                }
+                self.asked(stamped, *partition, records);
                 self.note(stamped, Some(*partition), NoteKind::Sent(*broker), records);
             }
             TraceEvent::BatchRetried { partition, reason, records } => {
+                self.asked(stamped, *partition, records);
                 self.note(stamped, Some(*partition), NoteKind::Retried(*reason), records);
             }
             TraceEvent::RecordsCompleted { partition, outcome, records } => {
@@ -425,6 +430,14 @@ impl State {
             }
             _ => {}
         }
+    }
+
+    /// A producer wants a partition to take a batch.
+    fn asked(&mut self, stamped: &Stamped, partition: TopicPartition, records: &[Record]) {
+        let Some(index) = self.world.index_of(partition) else { return };
+        let Some(first) = records.first().map(|record| record.id) else { return };
+        let created = self.records.get(first).map_or(stamped.at, |state| state.created);
+        self.world.partitions[index].writes.asked(stamped.at, first, created);
     }
 
     fn completed(
@@ -437,6 +450,13 @@ impl State {
         let index = partition.and_then(|partition| self.world.index_of(partition));
         let index = index.map_or(NO_PARTITION, |index| index as u32);
         let failed = matches!(outcome, SendOutcome::Failed(_));
+        let first = records.first().and_then(|first| Some((first.id, self.records.get(first.id)?)));
+        if let (Some((first, state)), Some(of)) =
+            (first, self.world.partitions.get_mut(index as usize))
+        {
+            let is_given_up = failed && state.append == AppendId::NONE;
+            of.writes.completed(stamped.at, first, is_given_up.then_some(state.created));
+        }
         let producer = records.first().map(|record| usize::from(record.id.producer.0));
         let producer = producer.and_then(|producer| self.header.producers.get(producer));
         if producer.is_some_and(|producer| producer.transactional) {

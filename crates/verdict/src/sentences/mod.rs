@@ -23,6 +23,7 @@ use crate::names;
 #[must_use]
 pub fn sentence(header: &RunHeader, stamped: &Stamped) -> String {
     world(stamped)
+        .or_else(|| process(&stamped.event))
         .or_else(|| zookeeper::zookeeper(header, stamped))
         .or_else(|| zookeeper::controller(header, &stamped.event))
         .or_else(|| controller(header, &stamped.event))
@@ -54,6 +55,13 @@ fn world(stamped: &Stamped) -> Option<String> {
         TraceEvent::RunEnded => "the run ends".to_owned(),
         TraceEvent::FaultBegan { description, .. } => format!("fault: {description}"),
         TraceEvent::FaultEnded { fault } => format!("fault number {fault} is over"),
+        _ => return None,
+    })
+}
+
+/// What befalls a process.
+pub(crate) fn process(event: &TraceEvent) -> Option<String> {
+    Some(match event {
         TraceEvent::ProcessStarted { incarnation } if incarnation.0 > 0 => {
             "starts again".to_owned()
         }
@@ -227,7 +235,7 @@ fn at(header: &RunHeader, partition: TopicPartition, offset: Offset) -> String {
 }
 
 /// Why a controller changes a partition, in a few words.
-fn change_reason(reason: PartitionChangeReason) -> &'static str {
+pub(crate) fn change_reason(reason: PartitionChangeReason) -> &'static str {
     match reason {
         PartitionChangeReason::Created => "created",
         PartitionChangeReason::BrokerFenced => "a broker was fenced",

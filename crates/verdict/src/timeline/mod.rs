@@ -27,7 +27,7 @@ pub struct TimelineEntry {
     pub at: SimTime,
     /// What happened.
     pub text: String,
-    /// A remark to its right, such as `7.4 s without a leader`.
+    /// A remark to its right, such as `elected after 7.4 s`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub aside: Option<String>,
 }
@@ -60,6 +60,8 @@ struct Group {
     count: u64,
     /// Of these, partitions of internal topics.
     internal: u64,
+    /// How long ago the longest of the outages that it ends began. They last until the new leader
+    /// knows of its election.
     spell: SimDuration,
 }
 
@@ -390,7 +392,7 @@ impl Group {
             }
         };
         let spell = (self.spell > SimDuration::ZERO)
-            .then(|| format!("{} without a leader", names::seconds(self.spell)));
+            .then(|| format!("elected after {}", names::seconds(self.spell)));
         (text, spell)
     }
 }

@@ -79,7 +79,7 @@ impl World {
         let Some(broker) = process.broker else { return };
         for partition in &mut self.partitions {
             if partition.leader_at_rest() == Some(broker) {
-                partition.leaderless.begin(stamped.at);
+                partition.loses_leader(stamped.at);
             }
         }
     }
@@ -104,7 +104,7 @@ impl World {
         let led = |partition: &&mut Partition| partition.leader_at_rest() == Some(broker);
         for partition in self.partitions.iter_mut().filter(led) {
             if paused {
-                partition.leaderless.begin(stamped.at);
+                partition.loses_leader(stamped.at);
             } else {
                 partition.leaderless.end(stamped.at);
             }
@@ -157,7 +157,7 @@ impl World {
             partition.had_unclean_election = true;
         }
         if after.leader.is_none() {
-            partition.leaderless.begin(at);
+            partition.loses_leader(at);
         }
         partition.state = Some(after.clone());
     }
@@ -260,7 +260,7 @@ impl World {
         let id = self.add_append(scene, batch, parent, false);
         self.follow_sequences(scene, batch, id);
         let partition = &mut self.partitions[scene.partition];
-        partition.writes.accepted(scene.place.at);
+        partition.accepts(scene.place.at, batch.records());
         let replica = partition.replica_mut(scene.place.node, scene.broker);
         replica.push(id, &self.appends[id.index()]);
         self.follow_transaction(scene, batch, id);

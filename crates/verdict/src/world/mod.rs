@@ -15,6 +15,7 @@ mod membership;
 mod partition;
 mod replica;
 mod transactions;
+mod writes;
 mod zookeeper;
 
 pub use partition::{Lineage, Partition, Removal, RemovalKind, Tenure};
@@ -176,7 +177,7 @@ impl World {
     /// from now on. To the others the first attempt shows.
     pub fn begins_to_write(&mut self, topic: TopicId, at: SimTime) {
         let here = self.partitions.iter_mut().filter(|of| of.id.topic == topic);
-        here.filter(|of| of.leaderless.since.is_some()).for_each(|of| of.writes.wanted(at));
+        here.filter(|of| of.leaderless.since.is_some()).for_each(|of| of.writes.begun(at));
     }
 
     /// Dense index of a partition, if the header knows it.

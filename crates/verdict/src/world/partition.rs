@@ -8,10 +8,12 @@ use acklab_vocab::ids::{
     BrokerId, BrokerList, LeaderEpoch, NodeId, Offset, ProducerId, TopicPartition,
 };
 use acklab_vocab::metadata_log::PartitionState;
+use acklab_vocab::record::Record;
 use acklab_vocab::time::{SimDuration, SimTime};
 use acklab_vocab::trace::{PartitionChangeReason, TruncationReason};
 use std::collections::BTreeMap;
 
+use super::writes::Writes;
 use super::{Append, AppendId, EpochSpans, Replica, holds};
 
 /// One partition.
@@ -113,7 +115,8 @@ pub enum RemovalKind {
     PowerLoss,
 }
 
-/// Spells without a leader that works.
+/// Spells without a working leader: from the moment at which the leader ends or stands still, or the
+/// controller takes it away, until a broker knows that it leads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Leaderless {
     /// Since when there has been none.
@@ -126,22 +129,19 @@ pub struct Leaderless {
     pub spells: u32,
 }
 
-/// Gaps between accepted writes while the workload ran.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Writes {
-    /// The last, or else when somebody first wanted to write.
-    pub last: Option<SimTime>,
-    /// The longest gap that has ended.
-    pub longest_gap: SimDuration,
-    /// All gaps of [`LONG_GAP`] or more that have ended.
-    pub long_gaps: SimDuration,
-}
-
-/// A gap between two accepted writes that is no pause of a producer but an interruption: longer than
-/// a steady load leaves between its batches, shorter than any failover after a crash.
-pub const LONG_GAP: SimDuration = SimDuration::from_millis(100);
-
 impl Partition {
+    /// The leader is gone, or cannot work.
+    pub fn loses_leader(&mut self, at: SimTime) {
+        self.leaderless.begin(at);
+        self.writes.lost_leader(at);
+    }
+
+    /// The leader accepted a batch of a producer, or refused it for what it is: it works.
+    pub fn accepts(&mut self, at: SimTime, records: &[Record]) {
+        let first = records.first().map(|record| record.id);
+        self.writes.accepted(at, first, self.leaderless.since.is_some());
+    }
+
     /// A partition of which nothing is known.
     #[must_use]
     pub fn new(id: TopicPartition) -> Self {
@@ -250,31 +250,12 @@ impl Leaderless {
         self.since.get_or_insert(at);
     }
 
-    /// There is a leader that works. Returns for how long there was none.
+    /// There is a working leader. Returns for how long there was none.
     pub fn end(&mut self, at: SimTime) -> Option<SimDuration> {
         let spell = at.since(self.since.take()?);
         self.longest = self.longest.max(spell);
         self.total += spell;
         self.spells += 1;
         Some(spell)
-    }
-}
-
-impl Writes {
-    /// Somebody wants to write: from now on the partition owes a write.
-    pub fn wanted(&mut self, at: SimTime) {
-        self.last.get_or_insert(at);
-    }
-
-    /// A leader accepted a write.
-    pub fn accepted(&mut self, at: SimTime) {
-        if let Some(last) = self.last {
-            let gap = at.since(last);
-            self.longest_gap = self.longest_gap.max(gap);
-            if gap >= LONG_GAP {
-                self.long_gaps += gap;
-            }
-        }
-        self.last = Some(at);
     }
 }

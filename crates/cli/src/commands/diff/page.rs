@@ -63,20 +63,41 @@ impl Page<'_> {
             self.line("");
             return;
         }
-        let mut rows = Rows::with_header(&[
-            ("settings", Align::Left),
-            (first, Align::Left),
-            (second, Align::Left),
-        ]);
+        let mut settings: Vec<[String; 3]> = Vec::new();
         for difference in differences {
-            let sides = [&difference.first, &difference.second].map(setting);
-            rows.add(std::iter::once(difference.path.clone()).chain(sides));
+            let [one, other] = [&difference.first, &difference.second].map(setting);
+            settings.push([difference.path.clone(), one, other]);
         }
         for (rule, on_second) in &found.rules {
             let [one, other] = [!on_second, *on_second].map(|on| if on { "on" } else { "off" });
-            rows.add([&format!("rule {}", rule.name()), one, other]);
+            settings.push([format!("rule {}", rule.name()), one.to_owned(), other.to_owned()]);
         }
-        self.text.push_str(&rows.render(self.width));
+        // In columns where that breaks nothing up.
+        let headings = ["settings", first, second];
+        let column = |column: usize| {
+            let cells = settings.iter().map(|cells| cells[column].as_str());
+            cells.chain([headings[column]]).map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        if (0..headings.len()).map(|at| column(at) + 2).sum::<usize>() > self.width {
+            self.line(&format!("  settings, {first} → {second}"));
+            for [path, one, other] in settings {
+                let both = format!("{path}: {one} → {other}");
+                if both.chars().count() <= self.width - 4 {
+                    self.line(&format!("    {both}"));
+                } else {
+                    self.paragraph(&format!("{path}: {one}"), 4);
+                    self.paragraph(&format!("→ {other}"), 6);
+                }
+            }
+        } else {
+            let mut rows = Rows::with_header(&[
+                ("settings", Align::Left),
+                (first, Align::Left),
+                (second, Align::Left),
+            ]);
+            settings.into_iter().for_each(|cells| rows.add(cells));
+            self.text.push_str(&rows.render(self.width));
+        }
         self.line("");
     }
 
@@ -179,7 +200,7 @@ impl Page<'_> {
             sides.into_iter().enumerate().filter(|(_, fate)| !fate.causes.is_empty())
         {
             let causes = causes(fate);
-            self.paragraph(&format!("under {}: {causes}", self.of.names[side]), 10);
+            self.paragraph(&format!("{}: {causes}", self.of.names[side]), 10);
         }
         let Some(&example) = change.examples.first() else { return };
         let [first, second] = [&self.of.found.first, &self.of.found.second];
@@ -222,6 +243,7 @@ const NOT_CREATED: &str = "not created";
 fn setting(value: &SettingValue) -> String {
     match value {
         SettingValue::Set(text) => text.clone(),
+        SettingValue::Default(Some(text)) if text.is_empty() => "(default)".to_owned(),
         SettingValue::Default(Some(text)) => format!("{text} (default)"),
         SettingValue::Default(None) => "(default)".to_owned(),
         SettingValue::Missing => "–".to_owned(),

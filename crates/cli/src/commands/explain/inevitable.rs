@@ -3,11 +3,14 @@
 use crate::args::ExplainArgs;
 use crate::commands::jobs;
 use crate::failure::Failure;
+use crate::interrupt::Interrupt;
 use crate::output;
 use crate::progress::Progress;
 use crate::request::Request;
 use crate::text::{Align, BAD, BOLD, DIM, Rows, quoted, styled, width, wrapped};
-use acklab_experiment::inevitable::{Answer, Certainty, Instant, Method, Question, inevitable};
+use acklab_experiment::inevitable::{
+    Answer, Certainty, Instant, Known, Method, NoAnswer, Question, Tally, inevitable,
+};
 use acklab_runtime::ForkedFaults;
 use acklab_verdict::explain::LifeLine;
 use acklab_verdict::names;
@@ -16,36 +19,64 @@ use acklab_vocab::time::SimTime;
 use acklab_vocab::trace::RunHeader;
 use serde_json::{Value, json};
 use std::fmt::Write;
+use std::ops::ControlFlow;
 
-/// Asks about what is wrong with the chosen records, and prints the answers.
+/// Asks about what is wrong with the chosen records, and prints the answers; those that there are, if
+/// somebody has lost patience.
 pub fn execute(
     args: &ExplainArgs,
     request: &Request,
+    known: Known<'_>,
     questions: &[Question],
-    header: &RunHeader,
 ) -> Result<(), Failure> {
+    let header = &known.outcome.verdict.header;
     let faults = match args.redraw_faults {
         true => ForkedFaults::Redrawn,
         false => ForkedFaults::AsDrawn,
     };
     let method = Method { futures: args.futures, faults, jobs: jobs(args.jobs) };
+    let interrupt = Interrupt::listen()?;
     let mut answers = Vec::new();
+    let mut interrupted = None;
     let mut progress = Progress::new();
     for (done, &question) in questions.iter().enumerate() {
         let (before, all) = (done as u64, questions.len() as u64);
-        let told = |runs, of| progress.update(before * of + runs, all * of);
-        answers.extend(inevitable(&request.case, args.seed, question, method, told)?);
+        let mut ran = 0;
+        let told = |runs, of| {
+            ran = runs;
+            match interrupt.is_asked() {
+                true => ControlFlow::Break(()),
+                false => progress.update(before * of + runs, all * of),
+            }
+        };
+        match inevitable(known, question, method, told) {
+            Ok(answer) => answers.extend(answer),
+            Err(NoAnswer::Defect(defect)) => return Err(defect.into()),
+            Err(NoAnswer::BrokenOff) => {
+                interrupted = Some(broken_off(&names::record(header, question.record), ran));
+                break;
+            }
+        }
     }
     drop(progress);
-    if args.json {
-        return output::print_json(&in_json(args, header, &answers));
+    if args.json && interrupted.is_none() {
+        output::print_json(&in_json(args, header, &answers))?;
+    } else if !args.json {
+        let pages = answers.iter().map(|answer| Page { args, request, header, answer });
+        let pages: Vec<String> = pages.map(|page| page.render(width())).collect();
+        output::print(&pages.join("\n"))?;
     }
-    let mut text = String::new();
-    for answer in &answers {
-        let space = if text.is_empty() { "" } else { "\n" };
-        let _ = write!(text, "{space}{}", Page { args, request, header, answer }.render(width()));
-    }
-    output::print(&text)
+    interrupted.map_or(Ok(()), Err)
+}
+
+fn broken_off(record: &str, runs: u64) -> Failure {
+    Failure::with_help(
+        format!(
+            "interrupted after {}: since when it was certain of {record} is not known",
+            names::counted(runs, "future")
+        ),
+        "fewer futures take less time: --futures 20",
+    )
 }
 
 /// One answer, for a person.
@@ -63,12 +94,16 @@ impl Page<'_> {
         text.push('\n');
         let mut paragraph = |words: &str| {
             for line in wrapped(words, width - 2) {
-                let _ = writeln!(text, "  {line}");
+                let _ = writeln!(text, "  {}", line.replace(NO_BREAK, " "));
             }
         };
-        if let Some(certain) = &self.answer.certain {
-            paragraph(&styled(BAD, &self.since(certain)));
-            paragraph(&self.confidence(certain));
+        paragraph(&styled(BAD, &self.since()));
+        paragraph(&self.confidence());
+        if let Some(setback) = self.setback() {
+            paragraph(&setback);
+        }
+        if let Some(left_out) = self.left_out() {
+            paragraph(&left_out);
         }
         paragraph(self.given());
         let record = self.record(self.answer.question.record);
@@ -105,7 +140,7 @@ impl Page<'_> {
             (&futures, Align::Left),
             ("what happened then", Align::Left),
         ]);
-        for instant in &self.answer.instants {
+        for instant in self.answer.telling() {
             let tally = &instant.tally;
             let share = tally.share();
             let mut what = steps(instant, self.answer);
@@ -116,14 +151,17 @@ impl Page<'_> {
             if tally.missing > 0 {
                 let _ = write!(what, " (in {} there was no such record)", tally.missing);
             }
+            if tally.futures > self.args.futures.get() {
+                let _ = write!(what, " (here of {} futures)", tally.futures);
+            }
             rows.add([
                 format!("{:#}", instant.at),
                 tally.same.to_string(),
                 format!(
-                    "{} [{}, {}]",
-                    percent(share.estimate),
-                    whole(share.low),
-                    whole(share.high)
+                    "{} % [{}, {}]",
+                    whole(share.estimate),
+                    at_least(share.low),
+                    at_most(share.high)
                 ),
                 what,
             ]);
@@ -131,13 +169,13 @@ impl Page<'_> {
         rows.render(width)
     }
 
-    fn since(&self, certain: &Certainty) -> String {
+    fn since(&self) -> String {
         let at = |at| self.answer.instants.iter().find(|instant| instant.at == at);
-        let since = certain.since;
+        let Certainty { since, not_at, .. } = self.answer.certain;
         let what = at(since).map_or_else(String::new, |instant| steps(instant, self.answer));
-        let before = certain.not_at.and_then(at).map(|before| {
-            let tally = before.tally;
-            format!("at {:#} {} of {} futures had it", before.at, tally.same, tally.futures)
+        let before = not_at.and_then(at).map(|before| {
+            let Tally { same, futures, .. } = before.tally;
+            format!("at {:#} {same} of {futures} futures had it", before.at)
         });
         let is_step = at(since).is_some_and(|instant| !instant.steps.is_empty());
         match before {
@@ -147,21 +185,48 @@ impl Page<'_> {
         }
     }
 
-    fn confidence(&self, certain: &Certainty) -> String {
-        let futures = self.args.futures;
-        let none = format!(
-            "\"Certain\" means that none of {} was without it, at this and every later instant asked:",
-            names::counted(u64::from(futures.get()), "future")
-        );
-        match certain.at_least_percent {
-            0 => format!("{none} too few to tell a share of all."),
-            percent => {
-                format!(
-                    "{none} had the instant been chosen beforehand, at least {percent} % of all \
-                     futures would have it, with 95 % confidence."
-                )
-            }
-        }
+    fn confidence(&self) -> String {
+        let fresh = self.answer.certain.fresh;
+        let futures = names::counted(u64::from(fresh.futures), "future");
+        let later = match self.answer.later() {
+            0 => String::new(),
+            1 => " or from a later one".to_owned(),
+            later => format!(" or from {later} later ones"),
+        };
+        let set = match fresh.futures {
+            1 => "nor was 1 fresh future".to_owned(),
+            futures => format!("nor was any of {} fresh futures", names::grouped(futures.into())),
+        };
+        format!(
+            "\"Certain\" means: none of {futures} from this instant{later} was without it; {set}, \
+             which had no part in finding the instant. With 95{NO_BREAK}% confidence at least \
+             {}{NO_BREAK}% of all futures have it.",
+            at_least(fresh.share().low)
+        )
+    }
+
+    /// A share that fell, for whoever takes it that what has come closer stays close.
+    fn setback(&self) -> Option<String> {
+        let (higher, lower) = self.answer.setback()?;
+        let told = |instant: &Instant| {
+            format!("{} of {} futures", instant.tally.same, instant.tally.futures)
+        };
+        Some(format!(
+            "It did not only become more likely: from {:#} on {} had it, from {:#} on {}.",
+            higher.at,
+            told(higher),
+            lower.at,
+            told(lower)
+        ))
+    }
+
+    fn left_out(&self) -> Option<String> {
+        let of_it = match self.answer.steps_left_out {
+            0 => return None,
+            1 => "1 moment of its life was".to_owned(),
+            moments => format!("{} moments of its life were", names::grouped(moments as u64)),
+        };
+        Some(format!("{of_it} not asked about."))
     }
 
     fn given(&self) -> &'static str {
@@ -208,12 +273,10 @@ fn between(at: SimTime, answer: &Answer) -> &'static str {
     }
 }
 
-const BETWEEN: &str = "(between two steps of its life)";
+/// A space at which no line breaks.
+const NO_BREAK: &str = "\u{a0}";
 
-/// `34 %`
-fn percent(share: f64) -> String {
-    format!("{} %", whole(share))
-}
+const BETWEEN: &str = "(between two steps of its life)";
 
 /// Whole percent: so few futures tell no more. Only nothing is 0, and only all are 100.
 fn whole(share: f64) -> String {
@@ -222,6 +285,16 @@ fn whole(share: f64) -> String {
         100.0 if share < 1.0 => "99".to_owned(),
         percent => format!("{percent:.0}"),
     }
+}
+
+/// The lower end of an interval in whole percent, rounded so that it stays one.
+fn at_least(share: f64) -> String {
+    format!("{:.0}", (share * 100.0).floor())
+}
+
+/// The upper end.
+fn at_most(share: f64) -> String {
+    format!("{:.0}", (share * 100.0).ceil())
 }
 
 fn in_json(args: &ExplainArgs, header: &RunHeader, answers: &[Answer]) -> Value {
@@ -238,37 +311,43 @@ fn in_json(args: &ExplainArgs, header: &RunHeader, answers: &[Answer]) -> Value 
 }
 
 fn answer_in_json(header: &RunHeader, answer: &Answer) -> Value {
-    let Answer { question, cause, instants, certain, runs } = answer;
-    let instant = |instant: &Instant| {
-        let share = instant.tally.share();
-        let steps = instant.steps.iter();
-        let steps = steps.map(|step| json!({ "place": step.place, "text": step.text }));
+    let Answer { question, cause, instants, certain, steps_left_out, runs } = answer;
+    let tally = |tally: &Tally| {
+        let share = tally.share();
         json!({
-            "at_ns": instant.at.0,
-            "steps": steps.collect::<Vec<_>>(),
-            "futures": instant.tally.futures,
-            "same": instant.tally.same,
-            "same_cause": instant.tally.same_cause,
-            "record_missing": instant.tally.missing,
+            "futures": tally.futures,
+            "same": tally.same,
+            "same_cause": tally.same_cause,
+            "record_missing": tally.missing,
             "share": share.estimate,
             "low": share.low,
             "high": share.high,
         })
     };
-    let certainty = |certain: &Certainty| {
-        json!({
-            "since_ns": certain.since.0,
-            "not_at_ns": certain.not_at.map(|at| at.0),
-            "at_least_percent": certain.at_least_percent,
-        })
+    let instant = |instant: &Instant| {
+        let steps = instant.steps.iter();
+        let steps = steps.map(|step| json!({ "place": step.place, "text": step.text }));
+        let mut of = tally(&instant.tally);
+        of["at_ns"] = instant.at.0.into();
+        of["steps"] = steps.collect();
+        of
     };
+    let setback = answer
+        .setback()
+        .map(|(higher, lower)| json!({ "from_ns": higher.at.0, "to_ns": lower.at.0 }));
     json!({
         "record": names::record(header, question.record),
         "anomaly": question.kind.name(),
         "group": question.group.map(|group| names::application(header, group)),
         "cause": cause.name(),
         "instants": instants.iter().map(instant).collect::<Vec<_>>(),
-        "certain": certain.as_ref().map(certainty),
+        "certain": {
+            "since_ns": certain.since.0,
+            "not_at_ns": certain.not_at.map(|at| at.0),
+            "fresh": tally(&certain.fresh),
+        },
+        "setback": setback,
+        "steps_left_out": steps_left_out,
         "runs": runs,
     })
 }

@@ -1,16 +1,18 @@
 //! `acklab report --seeds`: many histories as a page.
 
-use super::file_name;
 use crate::args::{ReportArgs, SweepArgs};
-use crate::commands::sweep::{collect, html, plan};
+use crate::commands::sweep::{collect, html, interrupted, plan, save_at_end};
 use crate::failure::{self, Failure, Status};
 use crate::output;
+use crate::request::input_files;
 use acklab_experiment::Seeds;
-use acklab_experiment::sweep::report::Ended;
-use acklab_experiment::sweep::{self, Collected};
+use acklab_experiment::sweep::report::{Ended, SweepReport};
+use acklab_experiment::sweep::{self, Collected, SweepPlan};
+use acklab_report::page::run;
 use acklab_report::sweep::answer::headline;
 use acklab_scenario::BASE;
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 /// So many seeds if none are named.
 const SEEDS: u64 = 100;
@@ -34,29 +36,58 @@ pub fn execute(args: &ReportArgs) -> Result<Status, Failure> {
     };
     let plan = plan(&args_of_sweep)?;
     let path = args.output.clone().unwrap_or_else(|| default_path(plan.name(), args, plan.seeds()));
-    output::check_writable(&path)?;
-    let (collected, failed) = collect(&args_of_sweep, &plan, Collected::new(&plan))?;
-    if let Some(failure) = failed {
-        return Err(failure);
+    output::check_writable(&input_files(&args.scenario), &[("the page", &path)])?;
+    if args.seeds.is_none() {
+        output::complain(&format!("seeds {hundred}: --seeds A..B takes others"));
     }
+    let collected = collect(&args_of_sweep, &plan, Collected::new(&plan))?;
     let report = sweep::report(&plan, &collected);
+    if report.ended == Ended::Interrupted {
+        // A page of all seeds may stand there: it is not replaced by one of some.
+        let goes_on = SweepArgs { html: Some(path), ..args_of_sweep };
+        let saved = save_at_end(&goes_on, &plan, &collected)?;
+        return Err(interrupted(&goes_on, &report, saved.as_deref()));
+    }
+    let pages = if args.pages { write_pages(&plan, &report, &path)? } else { Vec::new() };
     output::write_file(&path, &html(&report, &path))?;
     // What is written to a pipe is the result itself.
     if path.is_file() {
         output::print(&format!("{}\n  {}.\n", path.display(), headline(&report)))?;
+        for page in pages {
+            output::print(&format!("{}\n", page.display()))?;
+        }
     }
     for cell in &report.cells {
         cell.defects.iter().for_each(failure::show_defect);
     }
-    if report.ended == Ended::Interrupted {
-        let (done, asked) = (report.seeds_done, report.seeds.count());
-        return Err(Failure::with_help(
-            format!("interrupted after {done} of {asked} seeds"),
-            "the page shows these; `acklab sweep --html FILE --save FILE` can go on later",
-        ));
-    }
     let has_defects = report.cells.iter().any(|cell| cell.defects_total > 0);
     Ok(if has_defects { Status::Defect } else { Status::of(report.held) })
+}
+
+/// The pages of the worst seed of each anomaly, cell by cell, beside the page of the sweep.
+fn write_pages(
+    plan: &SweepPlan,
+    sweep: &SweepReport,
+    path: &Path,
+) -> Result<Vec<PathBuf>, Failure> {
+    let mut pages = Vec::new();
+    for (cell, figures) in plan.cells().iter().zip(&sweep.cells) {
+        let worst = figures.anomalies.iter().filter_map(|anomaly| anomaly.worst.as_ref());
+        let seeds: BTreeSet<u64> = worst.map(|example| example.seed).collect();
+        for seed in seeds {
+            let say = |verb: &str, more: &str| cell.selection.command(verb, seed, more);
+            let cell_name = match (cell.labels.is_empty(), cell.variant.as_str()) {
+                (true, BASE) => String::new(),
+                (true, variant) => format!("-{variant}"),
+                (false, _) => format!("-{}", cell.name.replace(", ", "-")),
+            };
+            let stem = format!("{}{cell_name}-seed-{seed}", plan.name());
+            let page = path.with_file_name(output::file_name(&stem, ".html"));
+            output::write_file(&page, &run::report(&cell.case, seed, &say)?.html)?;
+            pages.push(page);
+        }
+    }
+    Ok(pages)
 }
 
 /// `acks-1-leader-crash-seeds-0..100.html`, in the current folder whatever the names are.
@@ -66,5 +97,6 @@ fn default_path(scenario: &str, args: &ReportArgs, seeds: Seeds) -> PathBuf {
         variant => format!("-{variant}"),
     };
     let vary: String = args.vary.iter().map(|vary| format!("-{vary}")).collect();
-    PathBuf::from(file_name(&format!("{scenario}{variant}{vary}-seeds-{seeds}.html")))
+    let stem = format!("{scenario}{variant}{vary}-seeds-{seeds}");
+    PathBuf::from(output::file_name(&stem, ".html"))
 }

@@ -3,6 +3,7 @@
 
 mod groups;
 
+use crate::args::RunArgs;
 use crate::request::Request;
 use crate::text::{
     Align, BAD, BOLD, DIM, GOOD, Rows, grouped, micros, percent, seconds, share, styled, wrapped,
@@ -14,9 +15,9 @@ use acklab_vocab::time::SimDuration;
 use std::collections::BTreeMap;
 
 /// The whole report.
-pub fn render(request: &Request, outcome: &Outcome, seed: u64, width: usize) -> String {
+pub fn render(request: &Request, outcome: &Outcome, args: &RunArgs, width: usize) -> String {
     let verdict = &outcome.verdict;
-    let mut page = Page { text: String::new(), width, request, seed };
+    let mut page = Page { text: String::new(), width, request, args };
     page.title(outcome);
     page.totals(&verdict.records);
     page.anomalies(verdict);
@@ -37,7 +38,7 @@ struct Page<'a> {
     text: String,
     width: usize,
     request: &'a Request,
-    seed: u64,
+    args: &'a RunArgs,
 }
 
 impl Page<'_> {
@@ -139,7 +140,7 @@ impl Page<'_> {
                 let name = names::application(&verdict.header, group);
                 more.push_str(&format!(" --group {}", crate::text::quoted(&name)));
             }
-            let command = self.request.command("explain", self.seed, &more);
+            let command = self.request.command("explain", self.args.seed, &more);
             // A command is never wrapped: it is to be copied.
             self.line(&format!("          explain one: {}", styled(DIM, &command)));
         }
@@ -307,9 +308,14 @@ impl Page<'_> {
                 self.line(&format!("{:LABEL$}{}", "", line.replace(NO_BREAK, " ")));
             }
         }
+        let is_changed = self.request.is_changed();
+        let only_promises = is_changed && !failed.is_empty() && !self.args.promises_only;
         for expected in failed {
             let text = format!("not {}: {}", expected.text, expected.actual);
             self.paragraph(&text, LABEL);
+        }
+        if only_promises {
+            self.paragraph(NOT_ITS_OWN, LABEL);
         }
     }
 }
@@ -362,6 +368,10 @@ const BREAKDOWN: [(&str, CountOf); 9] = [
 /// What can be wrong with a record in the log.
 const KINDS: [AnomalyKind; 4] =
     [AnomalyKind::Lost, AnomalyKind::Duplicated, AnomalyKind::Reordered, AnomalyKind::Phantom];
+
+/// For whoever changes a scenario and wonders why it fails.
+const NOT_ITS_OWN: &str = "The scenario expects it of its own settings and faults; with \
+                           --promises-only, only what Kafka promises has to hold.";
 
 /// Width of the labels at the left.
 const LABEL: usize = 13;

@@ -1,7 +1,7 @@
 //! The sections of a sweep below its answer.
 
 use super::table::Page;
-use crate::text::{Align, BAD, DIM, GOOD, Rows, grouped, micros, styled, wrapped};
+use crate::text::{Align, BAD, DIM, GOOD, Rows, command_lines, grouped, micros, styled, wrapped};
 use acklab_experiment::sweep::report::{
     AnomalyReport, CellComparison, CellReport, Example, GateCell, GateOutcome, LatencyDistribution,
     Spread,
@@ -15,8 +15,8 @@ use acklab_verdict::names::counted;
 /// How probable anomalies are and how many there are, by kind and cell. Only kinds that occurred.
 pub fn anomalies(page: &mut Page<'_>) {
     for &kind in AnomalyKind::ALL {
-        let of_cells = page.report.cells.iter().filter_map(|cell| {
-            Some((page.short(cell), cell.anomalies.iter().find(|of| of.anomaly == kind)?))
+        let of_cells = page.report.cells.iter().enumerate().filter_map(|(position, cell)| {
+            Some((page.short(position), cell.anomalies.iter().find(|of| of.anomaly == kind)?))
         });
         let mut lines: Vec<(String, &AnomalyReport)> = of_cells.collect();
         if kind.is_of_groups() {
@@ -50,6 +50,7 @@ pub fn anomalies(page: &mut Page<'_>) {
                 grouped(max),
             ]);
         }
+        let rows = if page.is_narrow() { rows.without(&[6]) } else { rows };
         page.line("");
         page.block(&rows.render(page.width));
     }
@@ -60,11 +61,11 @@ fn of_single_groups<'p>(
     page: &'p Page<'_>,
     kind: AnomalyKind,
 ) -> impl Iterator<Item = (String, &'p AnomalyReport)> {
-    let several = page.report.cells.iter().filter(|cell| cell.groups.len() > 1);
-    several.flat_map(move |cell| {
+    let cells = page.report.cells.iter().enumerate();
+    cells.filter(|(_, cell)| cell.groups.len() > 1).flat_map(move |(position, cell)| {
         cell.groups.iter().filter_map(move |group| {
             let of = group.anomalies.iter().find(|of| of.anomaly == kind)?;
-            Some((format!("{}: {}", page.short(cell), group.group), of))
+            Some((format!("{}: {}", page.short(position), group.group), of))
         })
     })
 }
@@ -78,7 +79,10 @@ pub fn causes(page: &mut Page<'_>) {
         };
         let all: Vec<_> = cells
             .iter()
-            .flat_map(|cell| of(cell).into_iter().flatten().map(move |it| (&cell.name, it)))
+            .enumerate()
+            .flat_map(|(position, cell)| {
+                of(cell).into_iter().flatten().map(move |it| (position, it))
+            })
             .collect();
         if all.is_empty() {
             continue;
@@ -98,11 +102,12 @@ pub fn causes(page: &mut Page<'_>) {
             let same = all
                 .iter()
                 .filter(|(_, it)| (&it.cause, &it.promise) == (&cause.cause, &cause.promise));
-            for (name, it) in same {
+            for &(position, ref it) in same {
+                let seeds = counted(cells[position].seeds, "seed");
                 rows.add([
-                    (*name).clone(),
-                    format!("in {}", counted(it.seeds_with, "seed")),
-                    format!("mean {}", mean(it.counts.mean)),
+                    page.short(position),
+                    format!("in {} of {seeds}", grouped(it.seeds_with)),
+                    format!("mean over all {}", mean(it.counts.mean)),
                     format!("worst {}", grouped(it.counts.max)),
                 ]);
             }
@@ -155,13 +160,14 @@ pub fn latency(page: &mut Page<'_>) {
             ("p99 of a seed: p50", Align::Right),
             ("worst", Align::Right),
         ]);
-        for cell in &page.report.cells {
+        for (position, cell) in page.report.cells.iter().enumerate() {
             let it = of(cell);
             let per_seed = &it.per_seed.p99;
             let times = [it.p50, it.p90, it.p99, it.p999, it.max, per_seed.p50, per_seed.max];
             let times = times.map(micros);
-            rows.add(std::iter::once(page.short(cell)).chain(times));
+            rows.add(std::iter::once(page.short(position)).chain(times));
         }
+        let rows = if page.is_narrow() { rows.without(&[2]) } else { rows };
         page.line("");
         page.block(&rows.render(page.width));
     }
@@ -178,7 +184,7 @@ pub fn unavailability(page: &mut Page<'_>) {
         ("worst", Align::Right),
         ("partition", Align::Left),
     ]);
-    for cell in &page.report.cells {
+    for (position, cell) in page.report.cells.iter().enumerate() {
         let of = &cell.unavailability;
         if of.partitions.is_empty() {
             continue;
@@ -186,7 +192,7 @@ pub fn unavailability(page: &mut Page<'_>) {
         // The first of equals.
         let worst = of.partitions.iter().rev().max_by_key(|it| it.longest.max);
         rows.add([
-            page.short(cell),
+            page.short(position),
             micros(of.longest.p50),
             micros(of.longest.p99),
             micros(of.longest.max),
@@ -213,12 +219,12 @@ pub fn standstill(page: &mut Page<'_>) {
         ("worst", Align::Right),
         ("rebalances", Align::Right),
     ]);
-    for cell in &page.report.cells {
+    for (position, cell) in page.report.cells.iter().enumerate() {
         for group in &cell.groups {
             let of = |name: &str| group.counters.get(name).copied().unwrap_or_default();
             let (longest, total) = (of("standstill_max"), of("standstill_total"));
             rows.add([
-                page.short(cell),
+                page.short(position),
                 group.group.clone(),
                 micros(longest.p50),
                 micros(longest.p99),
@@ -229,6 +235,7 @@ pub fn standstill(page: &mut Page<'_>) {
             ]);
         }
     }
+    let rows = if page.is_narrow() { rows.without(&[3]) } else { rows };
     if !rows.is_empty() {
         page.line("");
         page.block(&rows.render(page.width));
@@ -243,11 +250,17 @@ pub fn comparisons(page: &mut Page<'_>) {
         let heading = format!("{} → {}", of(comparison.first), of(comparison.second));
         let rows = compared(comparison);
         if rows.is_empty() {
-            page.heading(&heading, ": no difference in any seed");
+            let differs = comparison.means.iter().any(|it| it.more + it.less > 0);
+            let rest = match differs {
+                true => ": no difference in anomalies and latency in any seed",
+                false => ": no difference in any seed",
+            };
+            page.heading(&heading, rest);
             continue;
         }
         let rest = format!(" on the same {}", counted(comparison.seeds, "seed"));
         page.heading(&heading, &rest);
+        let rows = if page.is_narrow() { rows.without(&[2, 5]) } else { rows };
         page.block(&rows.render(page.width));
     }
     if all.len() > COMPARISONS_SHOWN {
@@ -295,6 +308,11 @@ fn compared(comparison: &CellComparison) -> Rows {
             }
         };
         let seeds = format!("{} more, {} less", grouped(it.more), grouped(it.less));
+        // Of what never varies no interval can be told.
+        let (ends, seeds) = match it.difference.low == it.difference.high {
+            true => ("the same in every seed".to_owned(), String::new()),
+            false => (ends, seeds),
+        };
         let name = format!("mean {}", it.quantity.replace('_', " "));
         rows.add([name, from, to, difference, ends, seeds]);
     }
@@ -324,26 +342,46 @@ pub fn examples(page: &mut Page<'_>) {
         " (`explain` in place of `run` with --lost and the like tells why)",
     );
     let widest = lines.iter().map(|(name, ..)| name.chars().count()).max().unwrap_or(0);
+    let before = 4 + widest + 2 + 7 + 2 + 7 + 3;
+    let fits = |run: &str| before + run.chars().count() <= page.width;
+    let beside = lines.iter().all(|(.., example)| fits(&example.run));
     for (name, which, Example { count, run, .. }) in lines {
         let count = grouped(*count);
-        // A command is never wrapped: it is to be copied.
-        page.line(&format!("    {name:widest$}  {which:7}  {count:>7}   {}", styled(DIM, run)));
+        if beside {
+            page.line(&format!("    {name:widest$}  {which:7}  {count:>7}   {}", styled(DIM, run)));
+        } else {
+            let text = format!("{name}, {which}: {count}");
+            wrapped(&text, page.width - 4).iter().for_each(|it| page.line(&format!("    {it}")));
+            command(page, 8, run);
+        }
     }
+    if page.report.cells.iter().any(|cell| cell.expectations_dropped) {
+        let text = "With settings that are not its own, `run` also says which of the scenario's \
+                    expectations do not hold, with status 1; --promises-only asks what is asked \
+                    here.";
+        for line in wrapped(text, page.width - 4) {
+            page.line(&format!("    {}", styled(DIM, &line)));
+        }
+    }
+}
+
+/// A command, to be copied.
+fn command(page: &mut Page<'_>, indent: usize, command: &str) {
+    for line in command_lines(command, page.width - indent) {
+        page.line(&format!("{:indent$}{}", "", styled(DIM, &line)));
+    }
+}
+
+/// Something that had to hold, and below it the seeds in which it did not.
+struct Line {
+    held: bool,
+    text: String,
+    below: Vec<(String, String)>,
 }
 
 /// What had to hold.
 pub fn expectations(page: &mut Page<'_>) {
-    let mut lines: Vec<(bool, String, Vec<String>)> = Vec::new();
-    for gate in &page.report.gates {
-        for cell in &gate.cells {
-            let name = match gate.cells.len() {
-                1 => String::new(),
-                _ => format!("{}: ", page.report.cells[cell.cell].name),
-            };
-            let (text, below) = gate_line(&format!("{name}{}", gate.text), cell);
-            lines.push((cell.outcome == GateOutcome::Held, text, below));
-        }
-    }
+    let mut lines = gates(page);
     let mut held = 0_u64;
     for cell in &page.report.cells {
         for it in &cell.expectations {
@@ -354,30 +392,36 @@ pub fn expectations(page: &mut Page<'_>) {
             let seeds = counted(it.failed + it.held, "seed");
             let text =
                 format!("{}: {}: not in {} of {seeds}", cell.name, it.text, grouped(it.failed));
-            let below = it.failing_seeds.iter().take(1).map(|seed| format!("{} {seed}", cell.run));
-            lines.push((false, text, below.collect()));
+            let first = it.failing_seeds.iter().take(1);
+            let below = first.map(|seed| (String::new(), format!("{} {seed}", cell.run)));
+            lines.push(Line { held: false, text, below: below.collect() });
         }
     }
     for cell in &page.report.cells {
         for it in &cell.shares {
-            let text = format!(
-                "{}: {}: in {} of {}",
-                cell.name,
-                it.text,
-                grouped(it.held),
-                counted(it.of, "seed")
-            );
-            lines.push((it.holds, text, Vec::new()));
+            let (held, seeds) = (grouped(it.held), counted(it.of, "seed"));
+            let text = format!("{}: {}: in {held} of {seeds}", cell.name, it.text);
+            lines.push(Line { held: it.holds, text, below: Vec::new() });
         }
     }
+    for it in &page.report.compare {
+        let text = format!("{}: {} and {}", it.text, it.first, it.second);
+        lines.push(Line { held: it.holds, text, below: Vec::new() });
+    }
     page.heading("expected", "");
-    for (held, text, below) in lines {
+    for Line { held, text, below } in lines {
         let mark = if held { styled(GOOD, "held") } else { styled(BAD, "FAIL") };
-        for (position, line) in wrapped(&text, page.width - 10).iter().enumerate() {
-            let mark = if position == 0 { mark.as_str() } else { "    " };
-            page.line(&format!("    {mark}  {line}"));
+        marked(page, &mark, &text);
+        for (actual, run) in below {
+            if actual.is_empty() {
+                command(page, 10, &run);
+            } else if 12 + actual.chars().count() + run.chars().count() <= page.width {
+                command(page, 10, &format!("{actual}: {run}"));
+            } else {
+                page.line(&format!("          {}", styled(DIM, &format!("{actual}:"))));
+                command(page, 12, &run);
+            }
         }
-        below.iter().for_each(|line| page.line(&format!("          {}", styled(DIM, line))));
     }
     let as_written = page.report.cells.iter().any(|cell| cell.as_written);
     let what = match as_written {
@@ -385,10 +429,68 @@ pub fn expectations(page: &mut Page<'_>) {
         false => counted(held, "promise"),
     };
     page.line(&format!("    {}  {what} in every seed", styled(GOOD, "held")));
+    not_asked(page);
 }
 
-fn gate_line(gate: &str, it: &GateCell) -> (String, Vec<String>) {
-    let share = format!("in {} of {} {}", grouped(it.held), grouped(it.of), ends(&it.share));
+fn marked(page: &mut Page<'_>, mark: &str, text: &str) {
+    for (position, line) in wrapped(text, page.width - 10).iter().enumerate() {
+        let mark = if position == 0 { mark } else { "    " };
+        page.line(&format!("    {mark}  {line}"));
+    }
+}
+
+/// What the scenario says of its variants but this sweep does not judge, and intervals that are
+/// wider than asked for: neither decides about the exit status.
+fn not_asked(page: &mut Page<'_>) {
+    let compare = &page.report.compare_not_asked;
+    if !compare.is_empty() {
+        let text = format!(
+            "not judged, since it takes both variants as they are written (`acklab test`, or --vary \
+             variant=…): {}",
+            compare.join("; ")
+        );
+        marked(page, "    ", &text);
+    }
+    let Some(until) = page.report.until_width.as_ref().filter(|until| !until.reached) else {
+        return;
+    };
+    let points = |width: f64| format!("{:.1}", width * 100.0);
+    let (cell, kind) = (page.report.cells[until.cell].name.as_str(), until.of.name());
+    let text = format!(
+        "{cell}: the 95 % interval of {kind} is {} points wide, more than the {} that --until-width \
+         asks for: run more seeds",
+        points(until.widest),
+        points(until.width)
+    );
+    marked(page, &styled(BAD, "wide"), &text);
+}
+
+fn gates(page: &Page<'_>) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for gate in &page.report.gates {
+        for cell in &gate.cells {
+            let text = match page.report.cells.len() {
+                1 => gate.claim.clone(),
+                _ => format!("{}: {}", page.report.cells[cell.cell].name, gate.claim),
+            };
+            lines.push(gate_line(&text, gate.level.is_some(), cell));
+        }
+    }
+    lines
+}
+
+fn gate_line(gate: &str, has_level: bool, it: &GateCell) -> Line {
+    let seeds = format!("in {} of {}", grouped(it.held), counted(it.of, "seed"));
+    let sure = "of histories (95 % confidence)";
+    let shown = match it.outcome {
+        _ if !has_level || it.of == 0 => String::new(),
+        GateOutcome::Failed => {
+            format!(", so in at most {} {sure}", bound(it.share.high, true))
+        }
+        GateOutcome::Held | GateOutcome::Inconclusive => {
+            format!(", so in at least {} {sure}", bound(it.share.low, false))
+        }
+    };
     let told = match (it.outcome, it.seeds_needed) {
         (GateOutcome::Inconclusive, Some(seeds)) => {
             format!("; too few seeds to tell: run at least {}", grouped(seeds))
@@ -400,10 +502,21 @@ fn gate_line(gate: &str, it: &GateCell) -> (String, Vec<String>) {
         GateOutcome::Held => Vec::new(),
         GateOutcome::Failed | GateOutcome::Inconclusive => {
             let failures = it.failures.iter().take(FAILURES_SHOWN);
-            failures.map(|of| format!("{}: {}", of.actual, of.run)).collect()
+            failures.map(|of| (of.actual.clone(), of.run.clone())).collect()
         }
     };
-    (format!("{gate}: {share}{told}"), below)
+    let held = it.outcome == GateOutcome::Held;
+    Line { held, text: format!("{gate}: {seeds}{shown}{told}"), below }
+}
+
+/// A share in percent, rounded to the side on which it is still true.
+fn bound(share: f64, up: bool) -> String {
+    let tenths = share * 1_000.0;
+    let tenths = if up { (tenths - 1e-6).ceil() } else { (tenths + 1e-6).floor() };
+    match tenths / 10.0 {
+        whole @ (0.0 | 100.0) => format!("{whole:.0} %"),
+        percent => format!("{percent:.1} %"),
+    }
 }
 
 /// So many failing seeds are shown with a command each.

@@ -5,7 +5,8 @@ use crate::shrink::search::{Best, Proposal, Rule, Search};
 use crate::shrink::size::{is_constant, is_drawn, sides, sides_mut};
 use acklab_scenario::model::{Fault, FaultSpec, Scenario, Span, Trigger, When};
 use acklab_scenario::{Draft, write_faults};
-use acklab_vocab::time::SimTime;
+use acklab_verdict::names::grouped;
+use acklab_vocab::time::{SimDuration, SimTime};
 
 /// The draft with other faults, named as in `scenario`.
 pub(in crate::shrink) fn with_faults(
@@ -30,7 +31,7 @@ pub(in crate::shrink) fn fix(search: &mut Search<'_>, struck: &[SimTime]) {
     let (from, scenario) = (scenario.faults.len(), search.best.case.scenario.clone());
     let proposals = fixed.iter().filter_map(|faults| {
         let draft = with_faults(&search.best.draft, faults, &scenario);
-        Proposal::new(draft, "drawn faults", from.to_string(), format!("{} fixed", faults.len()))
+        Proposal::new(draft, "drawn faults", count(from), format!("{} fixed", faults.len()))
     });
     let proposals = proposals.collect();
     search.try_first(proposals, Rule::Always);
@@ -67,7 +68,7 @@ pub(in crate::shrink) fn leave_out(search: &mut Search<'_>) {
         let places: Vec<usize> =
             (0..proposals.len()).filter(|&place| proposals[place].1.is_some()).collect();
         let proposals = proposals.into_iter().filter_map(|(left, draft)| {
-            Proposal::new(draft, "faults", all.len().to_string(), left.to_string())
+            Proposal::new(draft, "faults", count(all.len()), count(left))
         });
         let proposals = proposals.collect();
         search.try_first(proposals, Rule::Smaller).map(|taken| places[taken])
@@ -102,25 +103,66 @@ fn select(faults: &[FaultSpec], kept: &[usize]) -> Vec<FaultSpec> {
 /// Names fewer processes, and says less of how long faults last.
 pub(in crate::shrink) fn simplify(search: &mut Search<'_>) {
     search.descend(|best| {
-        let faults = best.scenario().faults.iter().enumerate();
+        let (scenario, faults) = (best.scenario(), best.scenario().faults.iter().enumerate());
         let fewer = faults.clone().flat_map(|(position, spec)| {
-            let what = format!("processes that fault {position} names");
-            let count = |spec: &FaultSpec| sides(&spec.fault).iter().map(|it| it.len()).sum();
-            let from: usize = count(spec);
+            let what = format!("processes named by {}", label(spec, scenario));
+            let named = |spec: &FaultSpec| count(sides(&spec.fault).iter().map(Vec::len).sum());
+            let from = named(spec);
             fewer_targets(spec).into_iter().filter_map(move |spec| {
-                let to: usize = count(&spec);
-                replace(best, position, spec, (what.clone(), from.to_string(), to.to_string()))
+                let change = (what.clone(), from.clone(), named(&spec));
+                replace(best, position, spec, change)
             })
         });
         let less = faults.flat_map(|(position, spec)| {
             said_less(spec).into_iter().filter_map(move |less| {
-                let written = [spec, &less].map(|spec| written(spec, best.scenario()));
-                let [from, to] = written;
-                replace(best, position, less, (format!("fault {position}"), from, to))
+                let change = said(spec, &less, scenario);
+                replace(best, position, less, change)
             })
         });
         fewer.chain(less).collect()
     });
+}
+
+/// What is said less: an end, or something of the fault itself.
+fn said(from: &FaultSpec, to: &FaultSpec, scenario: &Scenario) -> (String, String, String) {
+    if from.fault != to.fault {
+        return (of_fault(from, scenario), String::new(), of_fault(to, scenario));
+    }
+    let lasting = match from.lasting {
+        Some(Span::Exactly(lasting)) => lasting.to_string(),
+        Some(_) => "drawn".to_owned(),
+        None => "never".to_owned(),
+    };
+    (format!("end of {}", label(from, scenario)), lasting, "with the workload".to_owned())
+}
+
+/// A fault in a few words: `Kill at 7.327 s`.
+pub(in crate::shrink) fn label(spec: &FaultSpec, scenario: &Scenario) -> String {
+    let fault = of_fault(spec, scenario);
+    let kind = fault.split('(').next().unwrap_or_default();
+    match &spec.when {
+        When::At(Span::Exactly(at)) => format!("{kind} at {at}"),
+        When::At(_) | When::Every { .. } | When::After { .. } => kind.to_owned(),
+    }
+}
+
+/// What strikes, as a scenario has it: `Kill(LeaderOf("orders", 0))`.
+pub(in crate::shrink) fn of_fault(spec: &FaultSpec, scenario: &Scenario) -> String {
+    let alone = FaultSpec {
+        when: When::At(Span::Exactly(SimDuration::ZERO)),
+        fault: spec.fault.clone(),
+        lasting: None,
+        permanent: false,
+    };
+    let list = write_faults(&[alone], scenario);
+    let line = list.split_once("fault:").map_or(list.as_str(), |(_, rest)| rest);
+    let line = line.trim().trim_end_matches(']').trim().trim_end_matches(',');
+    line.strip_suffix(')').unwrap_or(line).to_owned()
+}
+
+/// A number, for a change.
+pub(super) fn count(number: usize) -> String {
+    grouped(number as u64)
 }
 
 /// The best with another fault in the place of one; and what that is, from what, to what.
@@ -134,13 +176,6 @@ pub(in crate::shrink) fn replace(
     let mut faults = scenario.faults.clone();
     faults[position] = spec;
     Proposal::new(with_faults(&best.draft, &faults, scenario), what, from, to)
-}
-
-/// A fault as a scenario has it, on one line.
-pub(in crate::shrink) fn written(spec: &FaultSpec, scenario: &Scenario) -> String {
-    let list = write_faults(std::slice::from_ref(spec), scenario);
-    let line = list.trim().trim_start_matches('[').trim_end_matches(']').trim();
-    line.trim_end_matches(',').to_owned()
 }
 
 /// Half of a side, or one process less.
@@ -185,7 +220,7 @@ fn said_less(spec: &FaultSpec) -> Vec<FaultSpec> {
 }
 
 /// A span in the middle of those that are drawn.
-pub(in crate::shrink) fn typical(span: Span) -> acklab_vocab::time::SimDuration {
+pub(in crate::shrink) fn typical(span: Span) -> SimDuration {
     match span {
         Span::Exactly(always) => always,
         Span::Uniform(least, most) => (least + most) / 2,
@@ -199,7 +234,6 @@ pub(in crate::shrink) fn typical(span: Span) -> acklab_vocab::time::SimDuration 
 mod tests {
     use super::*;
     use acklab_scenario::model::{FaultPhase, Target};
-    use acklab_vocab::time::SimDuration;
 
     fn kill(when: When) -> FaultSpec {
         FaultSpec {

@@ -1,12 +1,13 @@
 //! Who takes part: topics, producers, readers, groups, and how many brokers, controllers, members
 //! and replicas there are.
 
-use super::faults::with_faults;
+use super::faults::{count, with_faults};
 use super::ladder;
 use crate::shrink::search::{Best, Proposal, Search};
 use crate::shrink::size::sides_mut;
 use acklab_scenario::Draft;
 use acklab_scenario::model::{Fault, FaultSpec, Scenario, Target, Trigger, When};
+use acklab_verdict::names::grouped;
 use acklab_vocab::ids::{PartitionIndex, TopicPartition};
 
 /// Leaves out whoever is not needed.
@@ -14,7 +15,7 @@ pub(in crate::shrink) fn leave_out(search: &mut Search<'_>) {
     search.descend(|best| {
         let mut proposals = Vec::new();
         for list in ["readers", "groups"] {
-            let count = best.draft.parts(list).len().to_string();
+            let count = count(best.draft.parts(list).len());
             proposals.extend(Proposal::new(best.draft.without(list), list, count, ""));
         }
         for topic in best.draft.parts("topics") {
@@ -77,7 +78,7 @@ fn instances(best: &Best) -> Vec<Proposal> {
         for count in ladder(producer.count.into(), 1) {
             let draft = best.draft.with(&format!("producers/{position}/count"), &count.to_string());
             let what = format!("instances of {}", producer.name);
-            let (from, to) = (producer.count.to_string(), count.to_string());
+            let (from, to) = (grouped(producer.count.into()), grouped(count));
             proposals.extend(Proposal::new(draft, what, from, to));
         }
     }
@@ -86,7 +87,7 @@ fn instances(best: &Best) -> Vec<Proposal> {
             let path = format!("groups/{position}/members");
             let draft = best.draft.with(&path, &members.to_string());
             let what = format!("members of {}", group.name);
-            let (from, to) = (group.members.to_string(), members.to_string());
+            let (from, to) = (grouped(group.members.into()), grouped(members));
             proposals.extend(Proposal::new(draft, what, from, to));
         }
     }
@@ -95,12 +96,12 @@ fn instances(best: &Best) -> Vec<Proposal> {
 
 fn controllers(best: &Best) -> Vec<Proposal> {
     let controllers = best.scenario().cluster.controllers();
-    let count = controllers.len();
+    let total = controllers.len();
     let combined = controllers.iter().any(|(_, broker)| broker.is_some());
-    let fewer = (1..count).step_by(2).filter_map(|fewer| {
+    let fewer = (1..total).step_by(2).filter_map(|fewer| {
         let mode = quorum(fewer, combined);
         let draft = best.draft.with("cluster/mode", &mode);
-        Proposal::new(draft, "controllers", count.to_string(), fewer.to_string())
+        Proposal::new(draft, "controllers", grouped(total as u64), grouped(fewer as u64))
     });
     fewer.collect()
 }
@@ -132,7 +133,7 @@ fn brokers(best: &Best) -> Vec<Proposal> {
     fewer.dedup();
     let proposals = fewer.into_iter().filter_map(|fewer| {
         let draft = with_brokers(&best.draft, best.scenario(), fewer);
-        Proposal::new(draft, "brokers", count.to_string(), fewer.to_string())
+        Proposal::new(draft, "brokers", grouped(count), grouped(fewer))
     });
     proposals.collect()
 }
@@ -193,7 +194,7 @@ fn replicas(best: &Best) -> Vec<Proposal> {
                 };
                 let what = format!("{} of {}", field.replace('_', " "), topic.name);
                 let draft = draft.filter(|_| fewer > 0);
-                let (from, to) = (count.to_string(), fewer.to_string());
+                let (from, to) = (grouped(count as u64), grouped(fewer));
                 proposals.extend(Proposal::new(draft, what, from, to));
             }
         }

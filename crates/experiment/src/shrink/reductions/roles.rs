@@ -1,7 +1,7 @@
 //! Servers that a schedule names by their number become whom they were: the leader of a partition,
 //! the active controller, the owner of a partition. That reads better, and holds in more seeds.
 
-use super::faults::{replace, written};
+use super::faults::{label, of_fault, replace};
 use crate::shrink::search::{Best, Proposal, Rule, Search};
 use crate::shrink::size::{sides, sides_mut};
 use acklab_scenario::model::{Fault, FaultSpec, Scenario, Span, Target, When};
@@ -20,7 +20,7 @@ pub(in crate::shrink) fn proposals(best: &Best) -> Vec<Proposal> {
     let named = faults.iter().enumerate().flat_map(|(position, spec)| {
         let named = by_role(spec, scenario, best.shown.partition);
         named.into_iter().filter_map(move |(spec, target, role)| {
-            let what = format!("{} of fault {position}", show(&target, scenario));
+            let what = format!("{} of {}", show(&target, scenario), label(&spec, scenario));
             let role = show(&role, scenario);
             replace(best, position, spec, (what, String::new(), role))
         })
@@ -36,8 +36,8 @@ fn show(target: &Target, scenario: &Scenario) -> String {
         lasting: None,
         permanent: false,
     };
-    let text = written(&kill, scenario);
-    let name = text.split_once("Kill(").and_then(|(_, rest)| rest.strip_suffix("))"));
+    let text = of_fault(&kill, scenario);
+    let name = text.strip_prefix("Kill(").and_then(|rest| rest.strip_suffix(')'));
     name.unwrap_or(&text).to_owned()
 }
 

@@ -1,92 +1,94 @@
-//! Plain numbers: the moments and durations of faults.
+//! Plain numbers: moments and durations as a person would write them.
 
-use super::faults::{replace, with_faults, written};
+use super::faults::label;
 use crate::shrink::search::{Best, Proposal, Search};
-use acklab_scenario::model::{FaultSpec, Span, When};
+use crate::shrink::size::join;
+use acklab_scenario::{Draft, parse_duration, write_duration};
 use acklab_vocab::time::SimDuration;
 
-/// Rounds all moments and durations of faults together, then one by one.
-pub(in crate::shrink) fn round(search: &mut Search<'_>) {
+/// Rounds all moments and durations of faults together.
+pub(in crate::shrink) fn together(search: &mut Search<'_>) {
     search.descend(|best| GRAINS.iter().filter_map(|&grain| all(best, grain)).collect());
+}
+
+/// Rounds those of faults together, then every duration that the file has, one by one.
+pub(in crate::shrink) fn round(search: &mut Search<'_>) {
+    together(search);
     search.descend(|best| {
-        let faults = best.scenario().faults.iter().enumerate();
-        let rounded = faults.flat_map(|(position, spec)| {
-            rounded(spec).into_iter().map(move |spec| (position, spec))
-        });
-        let proposals = rounded.filter_map(|(position, spec)| {
-            let scenario = best.scenario();
-            let (from, to) = (&scenario.faults[position], written(&spec, scenario));
-            let what = (format!("fault {position}"), written(from, scenario), to);
-            replace(best, position, spec, what)
-        });
-        proposals.collect()
+        let durations = durations(&best.draft, "").into_iter();
+        durations.flat_map(|(path, span)| one(best, &path, span)).collect()
     });
 }
 
-fn all(best: &Best, grain: u64) -> Option<Proposal> {
-    let scenario = best.scenario();
-    let faults: Vec<FaultSpec> = scenario
-        .faults
-        .iter()
-        .map(|spec| {
-            let spec = with_moment(spec, |at| nearest(at, grain));
-            with_lasting(&spec, |lasting| nearest(lasting, grain))
-        })
-        .collect();
-    let draft = with_faults(&best.draft, &faults, scenario);
-    Proposal::new(draft, "moments of faults", "as drawn", format!("{grain} ms"))
+fn all(best: &Best, grain: SimDuration) -> Option<Proposal> {
+    let of_faults = durations(&best.draft, "faults");
+    let draft =
+        of_faults.iter().try_fold(best.draft.clone(), |draft, (path, span)| {
+            match nearest(*span, grain) {
+                SimDuration::ZERO => Some(draft),
+                rounded => draft.with_text(path, &write_duration(rounded)),
+            }
+        });
+    Proposal::new(draft, "moments and durations of faults", "as drawn", format!("by {grain}"))
 }
 
-/// One fault with its moment or its duration rounded, the plainest first.
-fn rounded(spec: &FaultSpec) -> Vec<FaultSpec> {
-    let mut all = Vec::new();
-    for grain in GRAINS {
-        let grained = [nearest, below, above].map(|round| move |span| round(span, grain));
-        for round in grained {
-            all.push(with_moment(spec, round));
-            all.push(with_lasting(spec, round));
+/// One duration rounded, the plainest first. What is not zero does not become zero.
+fn one(best: &Best, path: &str, span: SimDuration) -> Vec<Proposal> {
+    let (what, from) = match path.split('/').collect::<Vec<_>>().as_slice() {
+        ["faults", number, field] => {
+            let faults = &best.scenario().faults;
+            let fault = number.parse().ok().and_then(|number: usize| faults.get(number));
+            let label = fault.map_or_else(String::new, |spec| label(spec, best.scenario()));
+            match *field {
+                "at" => (label, String::new()),
+                "for" => (format!("length of {label}"), span.to_string()),
+                field => (format!("{field} of {label}"), span.to_string()),
+            }
         }
-    }
-    all.retain(|other| other != spec);
-    all.dedup();
-    all
-}
-
-fn with_moment(spec: &FaultSpec, round: impl Fn(SimDuration) -> SimDuration) -> FaultSpec {
-    let when = match &spec.when {
-        When::At(Span::Exactly(at)) => When::At(Span::Exactly(round(*at))),
-        other => other.clone(),
+        _ => (path.replace('/', ": "), span.to_string()),
     };
-    FaultSpec { when, ..spec.clone() }
-}
-
-/// A fault that lasted stays one that lasts.
-fn with_lasting(spec: &FaultSpec, round: impl Fn(SimDuration) -> SimDuration) -> FaultSpec {
-    let lasting = spec.lasting.map(|lasting| match lasting {
-        Span::Exactly(lasting) if round(lasting) > SimDuration::ZERO => {
-            Span::Exactly(round(lasting))
-        }
-        other => other,
+    let grains = GRAINS
+        .into_iter()
+        .flat_map(|grain| [nearest, below, above].into_iter().map(move |round| round(span, grain)));
+    let mut rounded: Vec<SimDuration> =
+        grains.filter(|&rounded| rounded != span && rounded > SimDuration::ZERO).collect();
+    rounded.dedup();
+    let proposals = rounded.into_iter().filter_map(|rounded| {
+        let draft = best.draft.with_text(path, &write_duration(rounded));
+        Proposal::new(draft, what.clone(), from.clone(), rounded.to_string())
     });
-    FaultSpec { lasting, ..spec.clone() }
+    proposals.collect()
 }
 
-/// In milliseconds, the coarsest first.
-const GRAINS: [u64; 4] = [1_000, 100, 10, 1];
-
-fn below(span: SimDuration, millis: u64) -> SimDuration {
-    let grain = SimDuration::from_millis(millis).0;
-    SimDuration(span.0 / grain * grain)
+/// Every duration that a draft has below a path, and where.
+fn durations(draft: &Draft, path: &str) -> Vec<(String, SimDuration)> {
+    let parts = draft.parts(path);
+    if parts.is_empty() {
+        let span = draft.text(path).and_then(|text| parse_duration(text).ok());
+        return span.map(|span| (path.to_owned(), span)).into_iter().collect();
+    }
+    parts.iter().flat_map(|part| durations(draft, &join(path, part))).collect()
 }
 
-fn above(span: SimDuration, millis: u64) -> SimDuration {
-    let grain = SimDuration::from_millis(millis).0;
-    SimDuration(span.0.div_ceil(grain) * grain)
+/// The coarsest first.
+const GRAINS: [SimDuration; 5] = [
+    SimDuration::from_secs(1),
+    SimDuration::from_millis(100),
+    SimDuration::from_millis(10),
+    SimDuration::from_millis(1),
+    SimDuration::from_micros(1),
+];
+
+fn below(span: SimDuration, grain: SimDuration) -> SimDuration {
+    SimDuration(span.0 / grain.0 * grain.0)
 }
 
-fn nearest(span: SimDuration, millis: u64) -> SimDuration {
-    let grain = SimDuration::from_millis(millis).0;
-    SimDuration((span.0 + grain / 2) / grain * grain)
+fn above(span: SimDuration, grain: SimDuration) -> SimDuration {
+    SimDuration(span.0.div_ceil(grain.0).saturating_mul(grain.0))
+}
+
+fn nearest(span: SimDuration, grain: SimDuration) -> SimDuration {
+    below(SimDuration(span.0.saturating_add(grain.0 / 2)), grain)
 }
 
 /// A duration that a person would write, near this one and not below: two digits, in milliseconds.
@@ -101,16 +103,44 @@ pub(super) fn plain(span: SimDuration) -> SimDuration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use acklab_scenario::ScenarioFile;
 
     #[test]
     fn durations_are_rounded_to_grains() {
-        let span = SimDuration::from_micros(13_728_193);
-        let millis = |round: fn(SimDuration, u64) -> SimDuration| {
-            GRAINS.map(|grain| round(span, grain).as_millis())
+        let span = SimDuration::from_nanos(13_728_193_555);
+        let micros = |round: fn(SimDuration, SimDuration) -> SimDuration| {
+            GRAINS.map(|grain| round(span, grain).as_micros())
         };
-        assert_eq!(millis(nearest), [14_000, 13_700, 13_730, 13_728]);
-        assert_eq!(millis(below), [13_000, 13_700, 13_720, 13_728]);
-        assert_eq!(millis(above), [14_000, 13_800, 13_730, 13_729]);
+        let [second, tenth, hundredth, milli] = [14_000_000, 13_700_000, 13_730_000, 13_728_000];
+        assert_eq!(micros(nearest), [second, tenth, hundredth, milli, 13_728_194]);
+        assert_eq!(micros(below), [13_000_000, tenth, 13_720_000, milli, 13_728_193]);
+        assert_eq!(micros(above), [second, 13_800_000, hundredth, 13_729_000, 13_728_194]);
+    }
+
+    #[test]
+    fn every_duration_of_a_file_is_found() {
+        let text = r#"Scenario(
+            kafka: "3.9", duration: "30s", topics: {"orders": (partitions: 1)},
+            network: (latency: Uniform("1ms", "2ms")),
+            producers: [(topic: "orders", rate: 1, from: "5ms", properties: {"linger.ms": "5"})],
+            faults: [(at: "1000001us", fault: SlowDisk(Broker(1), "3ms"), for: "2s")],
+        )"#;
+        let file = ScenarioFile::parse("durations", None, text).expect("it parses");
+        let draft = file.draft("base", &[]).expect("it is sound");
+        let found = durations(&draft, "");
+        let found: Vec<&str> = found.iter().map(|(path, _)| path.as_str()).collect();
+        assert_eq!(
+            found,
+            [
+                "duration",
+                "network/latency/0",
+                "network/latency/1",
+                "producers/0/from",
+                "faults/0/at",
+                "faults/0/fault/1",
+                "faults/0/for",
+            ]
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Settings: whatever need not be said goes back to its default, and what is drawn becomes a
 //! constant.
 
-use super::faults::typical;
+use super::faults::{count, typical};
 use crate::shrink::ddmin::ddmin;
 use crate::shrink::search::{Best, Proposal, Rule, Search};
 use crate::shrink::size::{Size, is_constant, join};
@@ -21,8 +21,8 @@ pub(in crate::shrink) fn leave_out(search: &mut Search<'_>) {
             })
         };
         let proposals = candidates.iter().filter_map(|kept| {
-            let count = removable.len();
-            Proposal::new(without(kept), "settings said", count.to_string(), kept.len().to_string())
+            let all = removable.len();
+            Proposal::new(without(kept), "settings said", count(all), count(kept.len()))
         });
         let proposals = proposals.collect();
         search.try_first(proposals, Rule::Smaller)
@@ -74,8 +74,22 @@ fn is_named_value(draft: &Draft, path: &str) -> bool {
     draft.value(path).is_some_and(|value| value.starts_with(|c: char| c.is_ascii_uppercase()))
 }
 
-/// Makes constants of what is drawn all the time: delays, flushes, processing.
+/// Makes constants of what is drawn all the time: delays, flushes, processing, and whether
+/// transactions are aborted.
 pub(in crate::shrink) fn make_constant(search: &mut Search<'_>) {
+    search.descend(|best| {
+        let of_list = |(list, owner): (&'static str, &'static str)| {
+            let parts = best.draft.parts(list).into_iter();
+            parts.map(move |part| format!("{list}/{part}/{owner}/abort"))
+        };
+        let paths = [("producers", "transaction"), ("groups", "output")].into_iter();
+        let proposals = paths.flat_map(of_list).filter_map(|path| {
+            let share = best.draft.value(&path)?;
+            let draft = best.draft.with(&path, "1");
+            Proposal::new(draft, "share of transactions that are aborted", share, "1")
+        });
+        proposals.collect()
+    });
     search.descend(|best| {
         let scenario = best.scenario();
         let mut spans: Vec<(String, Span)> = vec![
@@ -95,10 +109,10 @@ pub(in crate::shrink) fn make_constant(search: &mut Search<'_>) {
             .iter()
             .filter(|(path, span)| !is_constant(*span) && best.draft.value(path).is_some());
         let proposals = drawn.filter_map(|(path, span)| {
-            let constant = write_duration(typical(*span));
+            let constant = typical(*span);
             let from = best.draft.value(path).unwrap_or_default();
-            let draft = best.draft.with_text(path, &constant);
-            Proposal::new(draft, path.replace('/', ": "), from, constant)
+            let draft = best.draft.with_text(path, &write_duration(constant));
+            Proposal::new(draft, path.replace('/', ": "), from, constant.to_string())
         });
         proposals.collect()
     });

@@ -6,6 +6,7 @@ use super::rounding::plain;
 use crate::shrink::search::{Best, Proposal, Search};
 use acklab_scenario::model::{Span, When};
 use acklab_scenario::write_duration;
+use acklab_verdict::names::grouped;
 use acklab_vocab::time::SimDuration;
 
 /// Lowers rates, then the duration, then the number of records.
@@ -23,7 +24,11 @@ fn rates(best: &Best) -> Vec<Proposal> {
     let producers = &best.scenario().producers;
     let total = |rates: &[u64]| {
         let all = producers.iter().zip(rates).map(|(of, rate)| rate * u64::from(of.count));
-        hertz(all.sum())
+        let total: u64 = all.sum();
+        match total % 1_000 {
+            0 => grouped(total / 1_000),
+            _ => hertz(total),
+        }
     };
     let rates: Vec<u64> = producers.iter().map(|of| of.rate_millihertz).collect();
     let one_by_one = if producers.len() > 1 { 0..producers.len() } else { 0..0 };
@@ -32,7 +37,7 @@ fn rates(best: &Best) -> Vec<Proposal> {
     for (who, by) in who.flat_map(|who| [100, 10, 4, 2].map(|by| (who.clone(), by))) {
         let mut lower = rates.clone();
         for rate in &mut lower[who] {
-            *rate = (*rate / by).max((*rate).min(1_000));
+            *rate = plain_rate(*rate / by).max((*rate).min(1_000));
         }
         let draft = lower.iter().enumerate().try_fold(best.draft.clone(), |draft, (at, rate)| {
             draft.with(&format!("producers/{at}/rate"), &hertz(*rate))
@@ -41,6 +46,11 @@ fn rates(best: &Best) -> Vec<Proposal> {
         proposals.extend(Proposal::new(draft, "records per second", from, to));
     }
     proposals
+}
+
+/// Above one a second, a whole number.
+const fn plain_rate(millihertz: u64) -> u64 {
+    if millihertz < 1_000 { millihertz } else { millihertz - millihertz % 1_000 }
 }
 
 fn hertz(millihertz: u64) -> String {
@@ -57,9 +67,8 @@ fn durations(best: &Best) -> Vec<Proposal> {
     let parts = [(1, 10), (1, 4), (1, 2), (3, 4), (9, 10)];
     let shorter = parts.iter().filter_map(|&(part, of)| {
         let shorter = plain(duration * part / of);
-        let written = write_duration(shorter);
-        let draft = best.draft.with_text("duration", &written);
-        Proposal::new(draft, "duration", write_duration(duration), written)
+        let draft = best.draft.with_text("duration", &write_duration(shorter));
+        Proposal::new(draft, "duration", duration.to_string(), shorter.to_string())
     });
     shorter.collect()
 }
@@ -96,8 +105,7 @@ fn earlier(best: &Best) -> Vec<Proposal> {
                 }
             }
         }
-        let (from, to) = (write_duration(first), write_duration(sooner));
-        Proposal::new(Some(draft), "first fault", from, to)
+        Proposal::new(Some(draft), "first fault", first.to_string(), sooner.to_string())
     });
     proposals.collect()
 }
@@ -112,7 +120,7 @@ fn limits(best: &Best) -> Vec<Proposal> {
         for fewer in ladder(records, 1).into_iter().filter(|&fewer| fewer <= records / 2) {
             let draft = best.draft.with(&format!("producers/{position}/limit"), &fewer.to_string());
             let what = format!("records of each {}", producer.name);
-            proposals.extend(Proposal::new(draft, what, records.to_string(), fewer.to_string()));
+            proposals.extend(Proposal::new(draft, what, grouped(records), grouped(fewer)));
         }
     }
     proposals
@@ -124,7 +132,7 @@ fn bursts(best: &Best) -> Vec<Proposal> {
         for fewer in ladder(producer.burst.into(), 1) {
             let draft = best.draft.with(&format!("producers/{position}/burst"), &fewer.to_string());
             let what = format!("burst of {}", producer.name);
-            let (from, to) = (producer.burst.to_string(), fewer.to_string());
+            let (from, to) = (grouped(producer.burst.into()), grouped(fewer));
             proposals.extend(Proposal::new(draft, what, from, to));
         }
     }
@@ -133,13 +141,17 @@ fn bursts(best: &Best) -> Vec<Proposal> {
 
 #[cfg(test)]
 mod tests {
-    use super::hertz;
+    use super::{hertz, plain_rate};
 
     #[test]
     fn rates_are_written_as_a_person_would() {
         assert_eq!(
             [hertz(1_000), hertz(2_500), hertz(1), hertz(10_010)],
             ["1", "2.5", "0.001", "10.01"]
+        );
+        assert_eq!(
+            [plain_rate(156_250), plain_rate(2_500), plain_rate(250)],
+            [156_000, 2_000, 250]
         );
     }
 }

@@ -275,6 +275,64 @@ fn narrow_enough_is_a_matter_of_rows_alone() {
     let after = |seeds: usize| collected(&plan, &vec![[1, 0]; seeds]).is_narrow_enough(until);
     // All of n: from n / (n + z²) to 1, so 3 seeds are 0.56 wide, 2 are 0.66.
     assert_eq!([1, 2, 3, 4].map(after), [false, false, true, true]);
+    let width = report(&plan, &collected(&plan, &[[1, 0], [0, 0]])).until_width.unwrap();
+    assert_eq!((width.cell, width.of, width.reached), (0, AnomalyKind::Lost, false));
+    assert_eq!(width.widest, 0.810_938, "one of two");
+}
+
+#[test]
+fn variants_are_held_against_each_other_where_both_are_cells() {
+    let text = TEXT.trim_end().strip_suffix(')').unwrap();
+    let text = format!(
+        "{text}    variants: {{ \"all\": (set: {{\"producers/acks\": \"all\"}}) }},\n    \
+         compare: [MeanGreater(Lost, \"base\", \"all\")],\n)"
+    );
+    let file = ScenarioFile::parse("acks", None, &text).unwrap();
+    let plan = |vary: &[&str]| {
+        let options = SweepOptions {
+            seeds: Seeds::new(0, 2).unwrap(),
+            variant: "base".to_owned(),
+            sets: Vec::new(),
+            vary: vary.iter().map(|it| it.parse().unwrap()).collect(),
+            until_width: None,
+            gates: Vec::new(),
+        };
+        SweepPlan::new(&file, options, "acklab sweep acks", |_, _| sweep::Selection::default())
+            .unwrap()
+    };
+    let both = plan(&["variant=base,all"]);
+    for (lost, holds) in [([[5, 0], [1, 2]], true), ([[0, 5], [2, 1]], false)] {
+        let report = report(&both, &collected(&both, &lost));
+        assert_eq!((report.compare[0].holds, report.held), (holds, holds), "{report:?}");
+        assert!(report.compare_not_asked.is_empty());
+        let failed = sweep::junit(&report).contains("<failure message=\"means 1.0 and 3.0\"");
+        assert_eq!(failed, !holds);
+    }
+    let cells = plan(&["producers/acks=1,all"]);
+    let elsewhere = report(&cells, &collected(&cells, &[[0, 5]]));
+    assert!(elsewhere.compare.is_empty() && elsewhere.held);
+    assert_eq!(elsewhere.compare_not_asked, ["mean lost: base > all"]);
+}
+
+#[test]
+fn an_interrupted_sweep_is_an_error_to_a_reader_of_junit() {
+    let plan = plan(3);
+    let mut part = collected(&plan, &[[0, 0]]);
+    assert!(!sweep::junit(&report(&plan, &part)).contains("<error"));
+    part.ended = Ended::Interrupted;
+    let xml = sweep::junit(&report(&plan, &part));
+    assert!(xml.contains("<error message=\"interrupted after 1 of 3 seeds\""), "{xml}");
+}
+
+#[test]
+fn attributes_of_junit_have_no_line_breaks() {
+    let plan = plan_with(|options| {
+        options.seeds = Seeds::new(0, 2).unwrap();
+        options.gates = vec!["lost == 0".parse().unwrap()];
+    });
+    let xml = sweep::junit(&report(&plan, &collected(&plan, &[[5, 1], [0, 0]])));
+    let message = xml.split("<failure message=\"").nth(1).unwrap().split('"').next().unwrap();
+    assert_eq!(message, "acks=1: in 1 of 2 seeds: seed 0: 5; acks=all: in 1 of 2 seeds: seed 0: 1");
 }
 
 #[test]
@@ -284,4 +342,13 @@ fn settings_that_are_not_the_scenarios_own_are_held_against_promises() {
     let as_written = plan_with(|options| options.vary.clear());
     assert!(as_written.cells[0].as_written);
     assert_eq!(as_written.cells[0].name, "base");
+}
+
+#[test]
+fn an_odd_setting_is_said_once_whatever_its_values() {
+    let plan = plan_with(|options| {
+        options.vary = vec!["producers/compression.type=none,lz4,gzip".parse().unwrap()];
+    });
+    assert_eq!(plan.cells.len(), 3);
+    assert_eq!(plan.warnings().len(), 1, "{:?}", plan.warnings());
 }

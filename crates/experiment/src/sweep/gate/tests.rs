@@ -80,11 +80,57 @@ fn what_is_no_gate_is_refused_with_what_was_meant() {
     );
     check("billing/lost == 0", expect!["error: a group has no `lost` of its own"]);
     check("lost of acked < 2", expect!["error: `2` is no share: write 0.1%"]);
-    check(
-        "all: lost == 0",
-        expect![
-            "error: `all` before the colon is no cell: write the cells as in 'producers/acks=all: lost == 0 @ 95%'"
-        ],
+}
+
+#[test]
+fn gates_name_cells_as_they_are_printed() {
+    use crate::sweep::fold::tests::plan_with;
+    let chosen = |vary: &[&str], text: &str| {
+        let plan = plan_with(|options| {
+            options.vary = vary.iter().map(|it| it.parse().unwrap()).collect();
+        });
+        let gate = gate(text);
+        match gate.check(&plan.dims, &plan.cells) {
+            Ok(()) => {
+                let chosen = gate.chosen(&plan.dims, &plan.cells);
+                chosen.map(|(position, _)| position.to_string()).collect::<Vec<_>>().join(" ")
+            }
+            Err(PlanError::Usage { message, help }) => format!("{message}; {help}"),
+            Err(error) => error.to_string(),
+        }
+    };
+    let strategies = r#"groups/partition.assignment.strategy="range,cooperative-sticky",range"#;
+    let acks = "producers/acks=1,all";
+    for (text, cells) in [
+        ("acks=all: lost == 0", "1 3"),
+        (r#"acks=1, partition.assignment.strategy="range,cooperative-sticky": lost == 0"#, "0"),
+        ("lost == 0", "0 1 2 3"),
+    ] {
+        assert_eq!(chosen(&[strategies, acks], text), cells, "{text}");
+    }
+    let variants = Dim {
+        path: "variant".to_owned(),
+        name: "variant".to_owned(),
+        values: ["base", "acks=all", "a, b: c"].map(str::to_owned).to_vec(),
+    };
+    for (text, value) in [
+        ("base: lost == 0", Some("base")),
+        ("acks=all: lost == 0", Some("acks=all")),
+        ("variant=acks=all: lost == 0", Some("acks=all")),
+        (r#""a, b: c": lost == 0"#, Some("a, b: c")),
+        (r#"variant="a, b: c": lost == 0"#, Some("a, b: c")),
+        ("acks=1: lost == 0", None),
+    ] {
+        assert_eq!(gate(text).cells[0].value_in(&variants), value, "{text}");
+    }
+    assert_eq!(
+        chosen(&[acks], "all: lost == 0"),
+        "--expect 'all: lost == 0': `all` is not varied; these are varied: producers/acks=1,all"
+    );
+    assert_eq!(
+        chosen(&[acks], "acks=2: lost == 0"),
+        "--expect 'acks=2: lost == 0': `producers/acks` has no value `2`; these are varied: \
+         producers/acks=1,all"
     );
 }
 
@@ -107,9 +153,12 @@ fn held_in(text: &str, held: u64, of: u64) -> GateCell {
 fn a_gate_holds_only_if_the_seeds_show_it() {
     use GateOutcome::{Failed, Held, Inconclusive};
     for (text, held, of, outcome, needed) in [
-        ("lost == 0 @ 95%", 72, 72, Inconclusive, Some(73)),
-        ("lost == 0 @ 95%", 73, 73, Held, None),
-        ("lost == 0 @ 95%", 290, 300, Inconclusive, Some(657)),
+        // 0.95^58 is above 5 %, 0.95^59 is not.
+        ("lost == 0 @ 95%", 58, 58, Inconclusive, Some(59)),
+        ("lost == 0 @ 95%", 59, 59, Held, None),
+        // Wilson's interval of one of one begins at 20.7 %: one seed shows next to nothing.
+        ("lost == 0 @ 20%", 1, 1, Inconclusive, Some(2)),
+        ("lost == 0 @ 4%", 1, 1, Held, None),
         ("lost == 0 @ 95%", 270, 300, Failed, None),
         ("lost == 0 @ 95%", 940, 1_000, Inconclusive, None),
         ("lost == 0 @ 80%", 290, 300, Held, None),

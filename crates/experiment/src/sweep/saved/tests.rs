@@ -2,6 +2,7 @@ use super::*;
 use crate::Seeds;
 use crate::sweep::fold::tests::{collected, plan, plan_with};
 use crate::sweep::report;
+use crate::sweep::report::Ended;
 use expect_test::{Expect, expect};
 
 fn saved(plan: &SweepPlan, collected: &Collected) -> String {
@@ -63,10 +64,12 @@ fn a_file_of_another_sweep_is_refused_with_what_differs() {
         ],
     );
     refused(
-        &other(&|it| it.until_width = Some("lost=5%".parse().unwrap())),
-        &text,
-        expect!["it is of another sweep: --until-width is none there, lost=0.05 here"],
+        &ours,
+        &text.replacen("\"acklab_sweep\":2", "\"acklab_sweep\":1", 1),
+        expect!["it is of another sweep: the file's format is 1 there, 2 here"],
     );
+    let narrower = other(&|it| it.until_width = Some("lost=5%".parse().unwrap()));
+    assert_eq!(read(&narrower, text.as_bytes()).unwrap().seeds_done(), 3, "it may go on");
     let edited = text.replacen("nothing happens", "something happens", 1);
     refused(
         &ours,
@@ -79,6 +82,21 @@ fn a_file_of_another_sweep_is_refused_with_what_differs() {
         1,
     );
     assert!(read(&ours, older.as_bytes()).unwrap_err().to_string().contains("0.0.1 there"));
+}
+
+#[test]
+fn another_build_in_which_histories_are_others_is_told_by_running_a_seed_again() {
+    let jobs = NonZeroUsize::MIN;
+    let plan = plan(1);
+    let go_on = |_: &Collected, _: u64| ControlFlow::Continue(());
+    let ours = crate::sweep::run(&plan, jobs, Collected::new(&plan), go_on);
+    assert!(check_first_seed(&plan, &ours, jobs).is_ok());
+    let mut theirs = ours.clone();
+    let SeedResult::Judged(numbers) = &mut theirs.rows[1][0].result else { panic!("a verdict") };
+    numbers.digest = "0123456789abcdef".to_owned();
+    let error = check_first_seed(&plan, &theirs, jobs).unwrap_err().to_string();
+    assert!(error.contains("another build of acklab: seed 0 of acks=all comes to"), "{error}");
+    assert!(check_first_seed(&plan, &Collected::new(&plan), jobs).is_ok(), "nothing to check");
 }
 
 #[test]

@@ -101,15 +101,41 @@ fn percentiles_are_values_that_occurred() {
 
 #[test]
 fn so_many_seeds_show_a_share() {
-    // All of n hold: the lower end is n / (n + z²).
-    assert_eq!(seeds_to_show(10, 10, 0.95), Some(73));
-    assert_eq!(seeds_to_show(10, 10, 0.99), Some(381));
-    assert_eq!(seeds_to_show(10, 10, 0.999), Some(3_838));
+    // All of n hold: level^n is to be 5 % at the most.
+    assert_eq!(seeds_to_show(10, 10, 0.95), Some(59));
+    assert_eq!(seeds_to_show(10, 10, 0.99), Some(299));
+    assert_eq!(seeds_to_show(10, 10, 0.999), Some(2_995));
     // 97 of 100 is more than 95 %, but only just.
-    assert_eq!(seeds_to_show(97, 100, 0.95), Some(457));
+    let many = seeds_to_show(97, 100, 0.95).unwrap();
+    assert!(shows_at_least(many * 97 / 100, many, 0.95), "{many}");
+    assert!((300..500).contains(&many), "{many}");
     // What is not so cannot be shown.
     assert_eq!(seeds_to_show(90, 100, 0.95), None);
     assert_eq!(seeds_to_show(0, 0, 0.95), None);
+}
+
+#[test]
+fn exact_bounds_are_those_of_clopper_and_pearson() {
+    // Where all or none hold they are the n-th root of 0.05; between, those of the beta distribution
+    // in R: qbeta(0.05, k, n - k + 1) and qbeta(0.95, k + 1, n - k).
+    for (part, whole, low, high) in [
+        (59, 59, "0.9505", "1.0000"),
+        (58, 58, "0.9497", "1.0000"),
+        (0, 10, "0.0000", "0.2589"),
+        (10, 10, "0.7411", "1.0000"),
+        (1, 10, "0.0051", "0.3942"),
+        (5, 10, "0.2224", "0.7776"),
+        (0, 0, "0.0000", "1.0000"),
+    ] {
+        let (low_end, high_end) = exact_bounds(part, whole);
+        let shown = (format!("{low_end:.4}"), format!("{high_end:.4}"));
+        assert_eq!(shown, (low.to_owned(), high.to_owned()), "{part} of {whole}");
+    }
+    // Far more seeds than a double has powers for.
+    let (low, high) = exact_bounds(900_000, 1_000_000);
+    assert!((0.8995..0.9).contains(&low) && (0.9..0.9005).contains(&high), "{low} {high}");
+    assert_eq!(at_most(1, 1_000_000, 0.9), 0.0);
+    assert_eq!(at_most(999_999, 1_000_000, 0.1), 1.0);
 }
 
 #[test]
@@ -127,6 +153,22 @@ proptest! {
         let single = wilson(both, both + first);
         prop_assert!(single.low <= single.estimate && single.estimate <= single.high, "{single:?}");
         prop_assert!((0.0..=1.0).contains(&single.low) && (0.0..=1.0).contains(&single.high));
+    }
+
+    #[test]
+    fn a_bound_is_wrong_once_in_twenty(part in 0_u64..300, more in 0_u64..300) {
+        let whole = part + more;
+        let (low, high) = exact_bounds(part, whole);
+        prop_assert!(low <= high, "{low} {high}");
+        if part > 0 {
+            let tail = at_least(part, whole, low);
+            prop_assert!((0.0499..0.0501).contains(&tail) || low < 0.01, "{tail}");
+        }
+        // The same the other way round.
+        let (low_of_others, _) = exact_bounds(more, whole);
+        if whole > 0 {
+            prop_assert!((low_of_others - (1.0 - high)).abs() < 2e-6, "{low_of_others} {high}");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub fn counts(page: &RunPage) -> Html {
         of(&fates.topics, "Records by topic."),
         of(&fates.groups, "Records as each consumer application sees them."),
         of(&fates.readers, "Records as each reader sees them."),
+        of(&fates.transactions, "How transactions ended."),
         partitions(page),
     ])
 }
@@ -28,7 +29,7 @@ const BAD: [&str; 8] = [
     "reordered",
     "reprocessed",
     "skipped",
-    "ghost",
+    "ghosts",
 ];
 
 fn of(counts: &CountTable, caption: &str) -> Html {
@@ -53,7 +54,7 @@ fn partitions(page: &RunPage) -> Html {
         "ISR",
         "LEO#",
         "elections#",
-        "without leader#",
+        "without a working leader#",
         "longest#",
         "longest without a write#",
     ];

@@ -5,7 +5,7 @@ use super::super::Html;
 use super::hundredths;
 use crate::plot::instant;
 use crate::run::model::{RunPage, TimelineRow};
-use crate::run::state::{Cell, NOTHING, PartitionCells, ReplicaCells, StateHistory};
+use crate::run::state::{Cell, NOTHING, PartitionCells, ReplicaCells, StateHistory, StateLayout};
 use acklab_verdict::names::{counted, grouped};
 use askama::Template;
 
@@ -100,7 +100,7 @@ pub fn state(page: &RunPage) -> Html {
         last: page.timeline.shown.last().map(last).unwrap_or_default(),
         end,
         step: step_of(end),
-        summary: summary(layout.partitions.len(), layout.partitions_left_out),
+        summary: summary(&page.state),
         processes: layout.processes.iter().map(process).collect(),
         faults: Process {
             name: String::new(),
@@ -123,11 +123,22 @@ fn step_of(end: u64) -> u64 {
     (end / 1_000 / 1_000).max(1) * 1_000
 }
 
-fn summary(shown: usize, left_out: u64) -> String {
-    match left_out {
-        0 => String::new(),
-        more => format!("{shown} of {}", counted(shown as u64 + more, "partition")),
+/// What it leaves out.
+fn summary(history: &StateHistory) -> String {
+    let StateLayout { partitions_left_out, processes_left_out, .. } = &history.layout;
+    let mut parts = Vec::new();
+    if *partitions_left_out > 0 {
+        parts.push(format!("{} not shown", counted(*partitions_left_out, "partition")));
     }
+    if *processes_left_out > 0 {
+        parts.push(format!("processes not shown: {}", grouped(*processes_left_out)));
+    }
+    if history.steps_left_out > 0 {
+        let (shown, more) = (history.at_us.len() as u64, history.steps_left_out);
+        let (shown, more) = (counted(shown, "instant"), counted(more, "change"));
+        parts.push(format!("exact at {shown}; {more} in between not seen one by one"));
+    }
+    parts.join(" · ")
 }
 
 /// The state at the end, read by cells.

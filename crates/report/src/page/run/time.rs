@@ -7,11 +7,12 @@ mod partitions;
 use super::super::Html;
 use super::backdrop;
 use crate::plot::{
-    Bar, Curve, Figure, Fill, Ink, Layer, Panel, Scale, Shape, SpanRow, Strip, Unit, Width,
-    instant, micros, packed, panel, percentile_curve, span_rows, strips,
+    Bar, Curve, Figure, Fill, Ink, Layer, MOST_ROWS, Panel, Scale, Shape, SpanRow, Strip, Unit,
+    Width, instant, micros, packed, panel, percentile_curve, span_rows, strips,
 };
 use crate::run::model::{
-    Axis, Band, BandKind, BucketSeries, FateSeries, LatencyBucket, LatencyPanel, RunPage,
+    Axis, Band, BandKind, BucketSeries, FateSeries, LatencyBucket, LatencyPanel, Merged, RunPage,
+    Series,
 };
 use acklab_verdict::names::{counted, grouped};
 
@@ -55,9 +56,45 @@ fn at(micros: u64) -> i64 {
     i64::try_from(micros).unwrap_or(i64::MAX)
 }
 
-/// Values as the plots take them.
-fn pairs(at_us: &[u64], values: &[u64]) -> Vec<(i64, i64)> {
-    at_us.iter().zip(values).map(|(&time, &value)| (at(time), at(value))).collect()
+/// A series as the plots take it: it breaks where it has no value.
+fn stepped(shape: Shape, ink: Ink, label: &str, series: &Series, end: i64) -> Layer {
+    let mut runs: Vec<Vec<(i64, i64)>> = Vec::new();
+    let mut is_broken = true;
+    for (&time, value) in series.at_us.iter().zip(&series.values) {
+        match (value, runs.last_mut()) {
+            (Some(value), Some(run)) if !is_broken => run.push((at(time), at(*value))),
+            (Some(value), _) => runs.push(vec![(at(time), at(*value))]),
+            (None, Some(run)) if !is_broken => {
+                let last = run.last().map_or(0, |(_, value)| *value);
+                run.push((at(time), last));
+            }
+            (None, _) => {}
+        }
+        is_broken = value.is_none();
+    }
+    // What lasts to the end is drawn to the end; what broke off is not.
+    if let Some(run) = runs.last_mut().filter(|_| !is_broken) {
+        let last = run.last().map_or(0, |(_, value)| *value);
+        run.push((end, last));
+    }
+    Layer { shape, ink, label: label.to_owned(), runs, holds: Some(0) }
+}
+
+/// Several spans in a row of too many, as one.
+fn merged_bar(merged: &Merged, what: &str) -> Bar {
+    let changes = format!("{} {what}", grouped(merged.count));
+    Bar {
+        from: at(merged.from_us),
+        to: at(merged.to_us),
+        fill: Fill::tint(Ink::Grey, 70),
+        title: format!(
+            "{changes}, each for a short time, from {} to {}",
+            instant(merged.from_us),
+            instant(merged.to_us)
+        ),
+        words: changes,
+        may_stand_beside: false,
+    }
 }
 
 /// The bands with their labels, once.
@@ -80,13 +117,19 @@ fn events(page: &RunPage, end: i64) -> Option<Figure> {
         kinds.into_iter().flat_map(of_kind).collect()
     };
     let said = listed(page.bands.shown.iter().map(in_words));
-    let more = match page.bands.left_out {
+    let mut more = match page.bands.left_out {
         0 => String::new(),
         more => format!(" {} more are not shown.", grouped(more)),
     };
+    let are_many = kinds.iter().any(|(kind, _)| {
+        page.bands.shown.iter().filter(|band| band.kind == *kind).count() > MOST_ROWS
+    });
+    if are_many {
+        more.push_str(" Where a row has no words, there was no room for more names.");
+    }
     let how = format!(
-        "Faults in force (ochre) and spells without a leader (red) go through all panels; at the \
-         dashed line the workload ends.{more}"
+        "Faults in force (ochre) and spells without a working leader (red) go through all panels; \
+         at the dashed line the workload ends.{more}"
     );
     let figure = Figure::new("fig-events", "Faults and outages", |width| {
         span_rows(end, &rows(width), true, width)

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Listed, Series};
+use super::{Gapless, Listed, Series};
 
 /// A partition over time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -14,11 +14,9 @@ pub struct PartitionPanel {
     /// Its replicas, by broker.
     pub replicas: Vec<ReplicaPanel>,
     /// Who leads, in which epoch, as the controller has it; gapless.
-    pub leaders: Listed<LeaderSpan>,
+    pub leaders: Gapless<LeaderSpan>,
     /// The ISR as the controller has it; gapless.
-    pub isr: Listed<IsrSpan>,
-    /// When it had no leader that works.
-    pub leaderless: Listed<Span>,
+    pub isr: Gapless<IsrSpan>,
     /// Cuts of logs, unclean elections.
     pub marks: Listed<Mark>,
 }
@@ -30,7 +28,7 @@ pub struct ReplicaPanel {
     pub broker: u16,
     /// Offset of its next record.
     pub log_end_offset: Series,
-    /// First offset that it does not know to be committed.
+    /// First offset that it does not know to be committed; nothing while its process is dead.
     pub high_watermark: Series,
 }
 
@@ -56,15 +54,6 @@ pub struct IsrSpan {
     pub to_us: u64,
     /// Its members, ascending.
     pub isr: Vec<u16>,
-}
-
-/// A span of time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Span {
-    /// From when on.
-    pub from_us: u64,
-    /// Until when.
-    pub to_us: u64,
 }
 
 /// Something that happened at an instant.
@@ -97,7 +86,7 @@ pub struct PartitionRow {
     pub log_end_offset: u64,
     /// How often a leader was elected after time zero.
     pub elections: u64,
-    /// How often it was without a leader that works.
+    /// How often it was without a working leader.
     pub leaderless_spells: u64,
     /// The longest such spell.
     pub leaderless_longest_us: u64,

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Listed, OwnerRow, Span};
+use super::{Listed, OwnerRow};
 
 /// The ensemble, its clients' sessions, and the broker that is the controller.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -13,6 +13,15 @@ pub struct EnsemblePanel {
     pub controllers: Listed<NamedSpan>,
     /// The sessions of each client that has had one.
     pub sessions: Listed<SessionRow>,
+}
+
+/// A time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Span {
+    /// From when on.
+    pub from_us: u64,
+    /// Until when.
+    pub to_us: u64,
 }
 
 /// Something with a name, for a time.

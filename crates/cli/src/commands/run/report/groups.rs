@@ -2,9 +2,7 @@
 
 use super::{NO_BREAK, Page};
 use crate::text::{BAD, BOLD, grouped, micros, styled, wrapped};
-use acklab_verdict::{
-    Anomaly, AnomalyKind, CauseCount, Exceptions, GroupVerdict, Raised, Verdict, names,
-};
+use acklab_verdict::{Anomaly, AnomalyKind, CauseCount, Exceptions, GroupVerdict, Verdict, names};
 use acklab_vocab::time::SimDuration;
 
 impl Page<'_> {
@@ -12,11 +10,11 @@ impl Page<'_> {
     pub(super) fn groups(&mut self, verdict: &Verdict) {
         for (name, group) in &verdict.groups {
             self.fates(name, group);
-            self.causes_of(name, verdict);
             self.behaviour(group);
             self.sharing(group);
             self.refusals(group);
             self.exceptions(&group.exceptions, 10);
+            self.causes_of(name, verdict);
             self.line("");
         }
     }
@@ -70,6 +68,7 @@ impl Page<'_> {
             if causes.is_empty() {
                 continue;
             }
+            self.line("");
             self.line(&format!("  {}", styled(BAD, kind.name())));
             for cause in causes {
                 let of_it = |anomaly: &&Anomaly| {
@@ -131,18 +130,23 @@ impl Page<'_> {
 
     /// Exceptions of a client library: those that reached the application, then the others.
     fn exceptions(&mut self, of: &Exceptions, indent: usize) {
-        let counts: [(&str, fn(&Raised) -> u64); 2] = [
-            ("raised to the application", |raised| raised.application),
-            ("logged by the library", |raised| raised.logged),
-        ];
-        for (what, count) in counts {
-            let all = of.0.iter().map(|(exception, raised)| (exception.name(), count(raised)));
-            let all = all.filter(|(_, count)| *count > 0);
-            let all = all.map(|(name, count)| format!("{} {name}", grouped(count)));
-            let all = all.collect::<Vec<_>>().join(", ");
-            if !all.is_empty() {
-                self.paragraph(&format!("{what}: {all}"), indent);
-            }
+        let raised = of.0.iter().map(|(exception, raised)| (exception.name(), raised.application));
+        let logged = of.0.iter().map(|(exception, raised)| (exception.name(), raised.logged));
+        self.named_counts("raised to the application", raised, indent);
+        self.named_counts("logged by the library", logged, indent);
+    }
+
+    fn named_counts(
+        &mut self,
+        what: &str,
+        counts: impl Iterator<Item = (&'static str, u64)>,
+        indent: usize,
+    ) {
+        let all = counts.filter(|(_, count)| *count > 0);
+        let all = all.map(|(name, count)| format!("{} {name}", grouped(count)));
+        let all = all.collect::<Vec<_>>().join(", ");
+        if !all.is_empty() {
+            self.paragraph(&format!("{what}: {all}"), indent);
         }
     }
 

@@ -151,8 +151,8 @@ fn nobody_steps_down_for_a_leader_that_is_not_alive() {
     rig.update_metadata(EPOCH, &[1, 2], vec![]);
     let done = leader_and_isr_answer(ErrorCode::None, Some(ErrorCode::None));
     // Broker 3 is not alive; and no leader at all is none that is.
-    assert_eq!(rig.leader_and_isr(EPOCH, vec![state(3, 2, 1, &[3])]), [done.clone()]);
-    assert_eq!(rig.leader_and_isr(EPOCH, vec![state(0, 3, 2, &[3])]), [done.clone()]);
+    assert_eq!(rig.leader_and_isr(EPOCH, vec![state(3, 2, 1, &[3])]), std::slice::from_ref(&done));
+    assert_eq!(rig.leader_and_isr(EPOCH, vec![state(0, 3, 2, &[3])]), std::slice::from_ref(&done));
     assert_eq!(rig.broker.led_partitions().next().map(|it| it.1), Some(LeaderEpoch(1)));
     rig.leader_and_isr(EPOCH, vec![state(2, 4, 3, &[2])]);
     assert_eq!(rig.broker.led_partitions().count(), 0);

@@ -48,7 +48,7 @@ fn named(label: &str, spans: &[NamedSpan]) -> SpanRow {
             instant(span.to_us)
         ),
     });
-    SpanRow { label: label.to_owned(), bars: bars.collect(), marks: Vec::new() }
+    SpanRow { label: label.to_owned(), bars: bars.collect(), ..SpanRow::default() }
 }
 
 fn session(row: &SessionRow) -> SpanRow {
@@ -72,5 +72,5 @@ fn session(row: &SessionRow) -> SpanRow {
             ),
         }
     });
-    SpanRow { label: row.client.clone(), bars: bars.collect(), marks: Vec::new() }
+    SpanRow { label: row.client.clone(), bars: bars.collect(), ..SpanRow::default() }
 }

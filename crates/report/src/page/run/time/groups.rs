@@ -2,10 +2,10 @@
 
 use super::super::super::{Cell, Html, Table};
 use super::super::backdrop;
-use super::{at, bucketed, listed, pairs};
+use super::{at, bucketed, listed, merged_bar, stepped};
 use crate::plot::{
-    Bar, Figure, Fill, Ink, Layer, Panel, Scale, Shape, SpanRow, Strip, Unit, instant, panel,
-    span_rows, strips,
+    Bar, Figure, Fill, Ink, Panel, Scale, Shape, SpanRow, Strip, Unit, instant, panel, span_rows,
+    strips,
 };
 use crate::run::model::{GroupPanel, OwnerSpan, RunPage, SharingPanel};
 use acklab_verdict::names::{counted, grouped};
@@ -14,6 +14,9 @@ use acklab_verdict::names::{counted, grouped};
 pub fn figures(page: &RunPage, end: i64, all: &mut Html) {
     for (index, group) in page.groups.shown.iter().enumerate() {
         all.heading(&format!("Consumer group {}", name_of(group)));
+        if !group.behaviour.is_empty() {
+            all.paragraph(&group.behaviour);
+        }
         all.open("panels");
         all.push(&backdrop::of_group(&page.axis, &group.rebalances.shown));
         all.push(&lag(group, end, index));
@@ -43,20 +46,18 @@ fn lag(group: &GroupPanel, end: i64, index: usize) -> Figure {
     let mut layers = Vec::new();
     if group.lag_by_partition.shown.len() > 1 {
         for series in &group.lag_by_partition.shown {
-            let data = pairs(&series.at_us, &series.values);
-            layers.push(Layer::new(Shape::Steps, Ink::Grey, "", data));
+            layers.push(stepped(Shape::Steps, Ink::Grey, "", series, end));
         }
     }
-    let total = pairs(&group.lag.at_us, &group.lag.values);
-    let greatest = total.iter().map(|&(_, value)| value).max().unwrap_or(0);
-    layers.push(Layer::new(Shape::Steps, Ink::Blue, "in total", total));
+    let greatest = at(group.lag.values.iter().copied().flatten().max().unwrap_or(0));
+    layers.push(stepped(Shape::Steps, Ink::Blue, "in total", &group.lag, end));
     let shown = Panel {
         scale: Scale::from_zero(Unit::Count, greatest),
         height: 700,
         layers,
         has_time: false,
     };
-    let last = group.lag.values.last().copied().unwrap_or(0);
+    let last = group.lag.values.last().copied().flatten().unwrap_or(0);
     let said = format!(
         "Lag of {}: at most {}, {} at the end",
         group.application,
@@ -78,22 +79,16 @@ fn lag(group: &GroupPanel, end: i64, index: usize) -> Figure {
 
 fn commits(page: &RunPage, group: &GroupPanel, end: i64, index: usize) -> Figure {
     let accepted = &group.commits_accepted;
-    let refused: u64 = group.refused_by_error.iter().map(|(_, count)| count).sum();
+    let refused = group.commits_refused.total;
     let mut rows = vec![Strip {
         label: format!("{} accepted", grouped(accepted.total)),
         ink: Ink::Green,
         data: bucketed(&page.axis, &accepted.counts),
     }];
     if refused > 0 {
-        let mut counts = vec![0; page.axis.buckets];
-        for commit in &group.commits_refused.shown {
-            let bucket = usize::try_from(commit.at_us / page.axis.bucket_us.max(1));
-            if let Some(count) = bucket.ok().and_then(|bucket| counts.get_mut(bucket)) {
-                *count += 1;
-            }
-        }
         let label = format!("{} refused", grouped(refused));
-        rows.push(Strip { label, ink: Ink::Vermillion, data: bucketed(&page.axis, &counts) });
+        let data = bucketed(&page.axis, &group.commits_refused.counts);
+        rows.push(Strip { label, ink: Ink::Vermillion, data });
     }
     let errors: Vec<String> = group
         .refused_by_error
@@ -120,14 +115,23 @@ fn owners(group: &GroupPanel, end: i64, index: usize) -> Figure {
     }
     let owned = group.owners.shown.iter().map(|row| SpanRow {
         label: row.partition.clone(),
-        bars: row.spans.shown.iter().map(|span| owner(group, &row.partition, span)).collect(),
-        marks: Vec::new(),
+        bars: {
+            let owners = row.spans.shown.iter().map(|span| owner(group, &row.partition, span));
+            let merged = row.spans.merged.iter().map(|of| merged_bar(of, "changes of the owner"));
+            owners.chain(merged).collect()
+        },
+        ..SpanRow::default()
     });
     rows.extend(owned);
-    let more = match group.owners.left_out {
+    let mut more = match group.owners.left_out {
         0 => String::new(),
         more => format!(" {} more partitions are not shown.", grouped(more)),
     };
+    if group.rebalances.left_out > 0 {
+        let (shown, left_out) = (group.rebalances.shown.len() as u64, group.rebalances.left_out);
+        let all = grouped(shown + left_out);
+        more.push_str(&format!(" The first {} of {all} rebalances are shown.", grouped(shown)));
+    }
     let how = format!(
         "Who works on each partition, by its own account; a gap is nobody, red is two.{more}"
     );
@@ -148,8 +152,13 @@ fn claims(group: &GroupPanel, sharing: &SharingPanel, end: i64, index: usize) ->
         .iter()
         .map(|row| SpanRow {
             label: row.partition.clone(),
-            bars: row.spans.shown.iter().map(|span| owner(group, &row.partition, span)).collect(),
-            marks: Vec::new(),
+            bars: {
+                let owners = row.spans.shown.iter().map(|span| owner(group, &row.partition, span));
+                let merged =
+                    row.spans.merged.iter().map(|of| merged_bar(of, "changes of the owner"));
+                owners.chain(merged).collect()
+            },
+            ..SpanRow::default()
         })
         .collect();
     let more = match sharing.claims.left_out {
@@ -196,7 +205,7 @@ fn rebalances(group: &GroupPanel, end: i64) -> SpanRow {
             ),
         }
     });
-    SpanRow { label: "rebalances".to_owned(), bars: bars.collect(), marks: Vec::new() }
+    SpanRow { label: "rebalances".to_owned(), bars: bars.collect(), ..SpanRow::default() }
 }
 
 fn owner(group: &GroupPanel, partition: &str, span: &OwnerSpan) -> Bar {

@@ -1,9 +1,9 @@
 //! Partitions over time: the logs of their replicas, who led, and who was in sync.
 
 use super::super::super::Html;
-use super::{HEIGHT, at, how_many, listed, pairs};
+use super::{HEIGHT, at, how_many, listed, merged_bar, stepped};
 use crate::plot::{
-    Bar, Figure, Fill, Ink, Layer, Panel, Scale, Shape, SpanRow, Unit, instant, panel_over_rows,
+    Bar, Figure, Fill, Ink, Panel, Scale, Shape, SpanRow, Unit, instant, panel_over_rows,
 };
 use crate::run::model::{PartitionPanel, ReplicaPanel, RunPage};
 use acklab_verdict::names::grouped;
@@ -43,7 +43,7 @@ fn ink_of(broker: u16, brokers: &[u16]) -> Ink {
 
 /// The logs, and below them who led and who was in sync.
 fn figure(partition: &PartitionPanel, brokers: &[u16], end: i64, index: usize) -> Figure {
-    let logs = logs(partition, brokers);
+    let logs = logs(partition, brokers, end);
     let mut rows = vec![leaders(partition, brokers), isr(partition)];
     if !partition.marks.shown.is_empty() {
         rows.push(cuts(partition, brokers));
@@ -54,37 +54,43 @@ fn figure(partition: &PartitionPanel, brokers: &[u16], end: i64, index: usize) -
     let said = listed(ends.chain(spans).chain(marks));
     let how = match index {
         0 => {
-            "LEO of each replica, its HW dashed; a line that drops was truncated. Below, as the \
-             controller has it, the leader and the ISR, orange where it is not full."
+            "LEO of each replica, its HW dashed while its broker runs; a line that drops was \
+             truncated. Below, as the controller has it, the leader and the ISR, orange where it is \
+             not full."
         }
         _ => "LEO and HW of each replica; below, leader and ISR.",
+    };
+    let how = match partition.marks.left_out {
+        0 => how.to_owned(),
+        more => format!("{how} {} more cuts are not drawn.", grouped(more)),
     };
     Figure::new(&format!("fig-partition-{}", index + 1), &partition.name, |width| {
         panel_over_rows(end, &logs, &rows, width)
     })
-    .read(how)
+    .read(&how)
     .instead(&said)
     .beside()
 }
 
-fn logs(partition: &PartitionPanel, brokers: &[u16]) -> Panel {
+fn logs(partition: &PartitionPanel, brokers: &[u16], until: i64) -> Panel {
     let mut layers = Vec::new();
     for replica in &partition.replicas {
         let ink = ink_of(replica.broker, brokers);
         let (end, known) = (&replica.log_end_offset, &replica.high_watermark);
-        let known = pairs(&known.at_us, &known.values);
-        layers.push(Layer::new(Shape::DashedSteps, ink, "", known));
+        layers.push(stepped(Shape::DashedSteps, ink, "", known, until));
         let label = format!("broker {}", replica.broker);
-        layers.push(Layer::new(Shape::Steps, ink, &label, pairs(&end.at_us, &end.values)));
+        layers.push(stepped(Shape::Steps, ink, &label, end, until));
     }
     let values = partition.replicas.iter().flat_map(|replica| &replica.log_end_offset.values);
-    let greatest = values.copied().max().unwrap_or(0);
+    let greatest = values.copied().flatten().max().unwrap_or(0);
     let scale = Scale::from_zero(Unit::Count, at(greatest));
     Panel { scale, height: HEIGHT, layers, has_time: false }
 }
 
 fn end_in_words(replica: &ReplicaPanel) -> String {
-    let last = |values: &[u64]| grouped(values.last().copied().unwrap_or(0));
+    let last = |values: &[Option<u64>]| {
+        values.last().copied().flatten().map_or_else(|| "unknown".to_owned(), grouped)
+    };
     format!(
         "broker {} ends at LEO {}, HW {}",
         replica.broker,
@@ -99,7 +105,7 @@ fn cuts(partition: &PartitionPanel, brokers: &[u16]) -> SpanRow {
         let ink = mark.broker.map_or(Ink::Text, |broker| ink_of(broker, brokers));
         (at(mark.at_us), ink, format!("{} {broker}{}", instant(mark.at_us), mark.text))
     });
-    SpanRow { label: "log cut".to_owned(), bars: Vec::new(), marks: marks.collect() }
+    SpanRow { label: "log cut".to_owned(), marks: marks.collect(), ..SpanRow::default() }
 }
 
 fn leaders(partition: &PartitionPanel, brokers: &[u16]) -> SpanRow {
@@ -126,7 +132,9 @@ fn leaders(partition: &PartitionPanel, brokers: &[u16]) -> SpanRow {
             title: format!("{who} {during}"),
         }
     });
-    SpanRow { label: "leader".to_owned(), bars: bars.collect(), marks: Vec::new() }
+    let merged = partition.leaders.merged.iter().map(|of| merged_bar(of, "changes of the leader"));
+    let bars = bars.chain(merged).collect();
+    SpanRow { label: "leader".to_owned(), bars, ..SpanRow::default() }
 }
 
 fn isr(partition: &PartitionPanel) -> SpanRow {
@@ -148,5 +156,6 @@ fn isr(partition: &PartitionPanel) -> SpanRow {
             may_stand_beside: false,
         }
     });
-    SpanRow { label: "ISR".to_owned(), bars: bars.collect(), marks: Vec::new() }
+    let merged = partition.isr.merged.iter().map(|of| merged_bar(of, "changes of the ISR"));
+    SpanRow { label: "ISR".to_owned(), bars: bars.chain(merged).collect(), ..SpanRow::default() }
 }
