@@ -136,7 +136,11 @@ impl Broker {
     }
 
     /// The ISR of a partition that this broker leads, without the followers that lag, if any do.
-    pub(super) fn isr_without_laggards(&self, slot: usize, now: SimTime) -> Option<BrokerList> {
+    pub(super) fn isr_without_laggards(&mut self, slot: usize, now: SimTime) -> Option<BrokerList> {
+        if !self.shared.has(ProtocolRule::EqualLogIsCaughtUp) {
+            // Followers with the whole log are judged by their last fetch, too, quiet as it was.
+            self.fetch_sessions.activate(slot, &mut self.replicas);
+        }
         let partition = &self.replicas[slot];
         let (leader, log_end) = (partition.leader_state()?, partition.log.end_offset());
         shrunk_isr(self.shared.id, leader, log_end, now, LagLimits::of(&self.shared))

@@ -64,6 +64,23 @@ fn silence_is_judged_by_the_version() {
 }
 
 #[test]
+fn a_follower_that_goes_on_fetching_an_idle_partition_stays() {
+    for version in ["0.8.2", "0.10.2", "2.0", "2.1"] {
+        let mut rig = Rig::leading(version, &[], &[1, 2, 3]);
+        for follower in [2, 3] {
+            rig.fetch(follower, 1, 0);
+        }
+        for round in 0..90 {
+            rig.advance(500 * round);
+            for follower in [2, 3] {
+                rig.fetch_what_is_new(follower, 2 + round as u32);
+            }
+        }
+        assert_eq!(rig.isr_facts(), Vec::<String>::new(), "{version}");
+    }
+}
+
+#[test]
 fn a_znode_of_another_version_leaves_the_leader_with_the_isr_that_it_had() {
     let controller_writes = |rig: &mut Rig| rig.write_state(&state(2, 2, 1, &[2, 3]));
     let mut rig = lonely(&[], controller_writes);

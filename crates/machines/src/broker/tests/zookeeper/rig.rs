@@ -438,6 +438,23 @@ impl Rig {
     }
 
     pub fn fetch(&mut self, follower: u16, correlation: u32, offset: u64) -> Effects {
+        let partitions = vec![fetch_from(offset)];
+        self.fetch_in_session(follower, correlation, FetchSessionUpdate::Full, partitions)
+    }
+
+    /// A fetch that names nothing: from where the session stands (KIP-227).
+    pub fn fetch_what_is_new(&mut self, follower: u16, correlation: u32) -> Effects {
+        let session = FetchSessionUpdate::Incremental { forgotten: Vec::new() };
+        self.fetch_in_session(follower, correlation, session, Vec::new())
+    }
+
+    fn fetch_in_session(
+        &mut self,
+        follower: u16,
+        correlation: u32,
+        session: FetchSessionUpdate,
+        partitions: Vec<PartitionFetch>,
+    ) -> Effects {
         let request = Request::Fetch(FetchRequest {
             replica: Some(FetchingReplica {
                 broker: BrokerId(follower),
@@ -447,8 +464,8 @@ impl Rig {
             min_bytes: 1,
             max_bytes: 10 << 20,
             isolation: Isolation::LogEnd,
-            session: FetchSessionUpdate::Full,
-            partitions: vec![fetch_from(offset)],
+            session,
+            partitions,
         });
         self.request(follower_connection(follower), correlation, request)
     }
