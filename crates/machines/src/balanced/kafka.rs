@@ -62,6 +62,8 @@ pub(super) struct KafkaSide {
     patience: SimDuration,
     /// Not yet sent, oldest first.
     unsent: VecDeque<Question>,
+    /// A question has come since the last turn.
+    is_asked: bool,
     answers: VecDeque<(Thread, Answer)>,
 }
 
@@ -129,6 +131,7 @@ impl KafkaSide {
                 BalancedLibrary::Pykafka => PYKAFKA_PATIENCE,
             },
             unsent: VecDeque::new(),
+            is_asked: false,
             answers: VecDeque::new(),
         }
     }
@@ -151,6 +154,12 @@ impl KafkaSide {
     ) {
         let expires_at = now + self.patience;
         self.unsent.push_back(Question { thread, request, trigger, expires_at });
+        self.is_asked = true;
+    }
+
+    /// A question has come since the last turn.
+    pub const fn is_asked(&self) -> bool {
+        self.is_asked
     }
 
     /// The next thread whose wait is over.
@@ -181,6 +190,7 @@ impl KafkaSide {
 
     /// Lets the network and the fetchers go on.
     pub fn turn(&mut self, cx: &mut BalancedCx<'_>) {
+        self.is_asked = false;
         if self.client.deadline() <= cx.now() {
             self.client.wake(cx);
         }

@@ -266,6 +266,7 @@ impl BalancedConsumer {
                 Library::HighLevel(it) => it.run(cx, &mut self.shared),
                 Library::Pykafka(it) => it.run(cx, &mut self.shared),
             };
+            goes_on |= self.shared.kafka.is_asked();
             if !goes_on || self.is_closed() {
                 return;
             }

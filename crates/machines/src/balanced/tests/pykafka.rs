@@ -7,6 +7,7 @@ use acklab_vocab::config::BalancedConsumerConfig;
 use acklab_vocab::config::BalancedLibrary::Pykafka;
 use acklab_vocab::error::ErrorCode;
 use acklab_vocab::ids::Offset;
+use acklab_vocab::time::SimTime;
 use acklab_vocab::trace::BalanceOutcome::{Done, Owned};
 use acklab_vocab::trace::ClientException::{ConsumerStoppedException, PartitionOwnedError};
 use acklab_vocab::trace::{CommitFailure, TraceEvent, ZooKeeperState};
@@ -285,6 +286,25 @@ fn a_graceful_stop_hands_everything_over_at_once() {
         _ => None,
     });
     assert_eq!(ended, Some(false));
+}
+
+#[test]
+fn a_commit_does_not_wait_for_the_fetch_in_flight() {
+    let mut world = World::new(6, 1);
+    let member = add(&mut world, App { commits: true, ..App::default() });
+    world.start(member, at(0));
+    world.run_until(at(3_000));
+    world.append(0, 50);
+    world.run_until(at(4_000));
+    assert_eq!(world.handed_out().len(), 50);
+    let sent = world.facts.iter().filter_map(|(when, _, fact)| match fact {
+        TraceEvent::CommitSent { .. } if *when > at(3_000) => Some(*when),
+        _ => None,
+    });
+    let sent: Vec<SimTime> = sent.collect();
+    assert_eq!(sent.len(), 50);
+    // The next fetch waits 100 ms for more.
+    assert!(sent[49].since(sent[0]) < millis(50 * 5), "{sent:?}");
 }
 
 #[test]
