@@ -20,7 +20,7 @@ use acklab_vocab::zookeeper::{SessionId, ZnodeData, ZnodePath};
 pub struct ClusterView {
     /// When.
     pub at: SimTime,
-    /// Every process, in the order of [`NodeId`](acklab_vocab::ids::NodeId).
+    /// Every process, in the order of [`NodeId`].
     pub processes: Vec<ProcessView>,
     /// The faults in force, in words.
     pub faults: Vec<String>,

@@ -225,8 +225,8 @@ pub trait Counts {
     /// the name of the [exception](COMMIT_EXCEPTIONS).
     fn commit_errors(&self, group: Option<&str>, error: &str) -> u64;
 
-    /// How often client libraries of the ZooKeeper era raised the [exception](ClientException) of that
-    /// name, of one consumer application or of all and of producers: how often it reached the
+    /// How often client libraries of the ZooKeeper era raised the
+    /// [exception](acklab_vocab::trace::ClientException) of that name, of one consumer application or of all and of producers: how often it reached the
     /// application, or how often it was only logged.
     fn exceptions(&self, group: Option<&str>, exception: &str, reach: Reach) -> u64;
 }
@@ -263,8 +263,8 @@ pub enum Quantity {
     /// How many commits failed so: the name of an error code, or of an
     /// [exception](COMMIT_EXCEPTIONS).
     CommitErrors(String),
-    /// How often client libraries of the ZooKeeper era raised the [exception](ClientException) of that
-    /// name, and it got so far.
+    /// How often client libraries of the ZooKeeper era raised the
+    /// [exception](acklab_vocab::trace::ClientException) of that name, and it got so far.
     Exceptions(String, Reach),
     /// The same of one consumer application: a counter that [is of
     /// groups](Counter::is_of_groups), a cause, commit errors, or exceptions.

@@ -28,6 +28,7 @@ pub const fn shipped() -> &'static [(&'static str, &'static str)] {
         "offset-reset-latest",
         "planned-election-acks-1",
         "power-loss-all-replicas",
+        "pykafka-session-expired",
         "reorder-in-flight",
         "resubscribe-storm",
         "rolling-restart",

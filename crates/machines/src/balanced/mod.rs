@@ -1,5 +1,5 @@
 //! The consumers of the ZooKeeper era, which share a topic out among themselves: Kafka's high-level consumer of 0.8
-//! ([`high_level`]) and pykafka's `BalancedConsumer` ([`pykafka`]).
+//! (`high_level`) and pykafka's `BalancedConsumer` (`pykafka`).
 //!
 //! They have the interface of [`Consumer`](crate::consumer::Consumer): an application calls [`ConsumerCall`] and is blocked
 //! until the report that answers it. `poll()` stands for the iterator, or `consume()`, and returns one message;
@@ -10,7 +10,7 @@
 //! Who owns what is stated by ZooKeeper, when it commits the znodes of owners. `PartitionsAssigned` and `PartitionsRevoked`
 //! say what a consumer fetches, which is not always what it owns.
 //!
-//! A process consists of threads ([`threads`]) that block. While an application holds Python's interpreter lock
+//! A process consists of threads (`threads`) that block. While an application holds Python's interpreter lock
 //! ([`ConsumerCall::HoldsInterpreter`]), none of them runs, the one that keeps the session alive included.
 
 mod commit;

@@ -3,7 +3,7 @@
 //! By default `send()` sends: the application's thread is inside until every attempt has ended, and then either returns or
 //! raises `FailedToSendMessageException`. With `producer.type=async` it only queues; `ProducerSendThread` takes up to
 //! `batch.num.messages` from the queue and handles them. It logs a batch that it could not send and drops it: the application
-//! is never told. Either thread handles one batch at a time, and within it one request at a time ([`handler`]).
+//! is never told. Either thread handles one batch at a time, and within it one request at a time (`handler`).
 //!
 //! Here each record is a call of `send()` of its own, and keys are strings. In the trace a record of an asynchronous
 //! producer counts as acked when the broker has acked it, although the application is not told of that either.
