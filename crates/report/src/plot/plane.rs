@@ -97,13 +97,6 @@ impl<'a> Plane<'a> {
         );
     }
 
-    /// The area between two lines over the same abscissas.
-    pub fn ribbon(&self, lower: &[(i64, i64)], upper: &[(i64, i64)], fill: Fill) {
-        let there = upper.iter().map(|&(across, up)| self.point(across, up));
-        let back = lower.iter().rev().map(|&(across, up)| self.point(across, up));
-        self.canvas.polygon(there.chain(back), fill);
-    }
-
     /// A disc at a value, its radius in tenths of a pixel.
     pub fn dot(&self, at: (i64, i64), radius: i32, fill: Fill) {
         self.canvas.disc(self.point(at.0, at.1), radius, fill);

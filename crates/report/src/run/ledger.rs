@@ -159,12 +159,6 @@ impl Axis {
     pub fn bucket_of(&self, at_us: u64) -> usize {
         ((at_us / self.bucket_us) as usize).min(self.buckets - 1)
     }
-
-    /// When an interval begins.
-    #[must_use]
-    pub const fn bucket_start_us(&self, bucket: usize) -> u64 {
-        bucket as u64 * self.bucket_us
-    }
 }
 
 const MOST_BUCKETS: u64 = 200;

@@ -384,7 +384,9 @@ pub fn maps(report: &SweepReport, kind: Option<AnomalyKind>) -> Vec<Figure> {
             let id = format!("fig-map-{id}-{}", layer + 1);
             let figure = Figure::new(&id, &title, |width| heat_map(&map, width));
             figures.push(
-                figure.read("Darker is more; every field says its value.").instead(&words(&map)),
+                figure
+                    .read("The stronger the colour, the more; every field says its value.")
+                    .instead(&words(&map)),
             );
         };
         if let Some(kind) = kind {

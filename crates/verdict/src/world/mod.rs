@@ -229,26 +229,6 @@ impl World {
         process.is_some_and(|process| !process.alive && !process.deaths.is_empty())
     }
 
-    /// Whether `ancestor` is `id` or stands before it in the log that `id` was appended to.
-    #[must_use]
-    pub fn descends(&self, id: AppendId, ancestor: AppendId) -> bool {
-        let Some(goal) = self.appends.get(ancestor.index()).map(|append| append.batch.base_offset)
-        else {
-            return true;
-        };
-        let mut at = id;
-        while let Some(append) = self.appends.get(at.index()) {
-            if at == ancestor {
-                return true;
-            }
-            if append.batch.base_offset < goal {
-                return false;
-            }
-            at = append.parent;
-        }
-        false
-    }
-
     /// End of a batch.
     #[must_use]
     pub fn end_of(&self, id: AppendId) -> Offset {

@@ -236,12 +236,6 @@ impl Tenure {
             |log: &Lineage| self.epoch > epoch && holds(&log.epochs, log.end, epoch, offset);
         self.epoch == epoch || self.lineage.as_ref().is_some_and(inherited)
     }
-
-    /// No in-sync replica was alive.
-    #[must_use]
-    pub fn is_unclean(&self) -> bool {
-        self.reason == PartitionChangeReason::UncleanElection
-    }
 }
 
 impl Leaderless {
